@@ -1,0 +1,2 @@
+//! batonctl.
+fn main() {}

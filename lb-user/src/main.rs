@@ -1,0 +1,2 @@
+//! batond.
+fn main() {}

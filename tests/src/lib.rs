@@ -1,0 +1,1 @@
+//! Tests that need several crates, the kernel or real peers.

@@ -1,0 +1,2 @@
+//! traffic.
+fn main() {}
