@@ -1,19 +1,56 @@
-# Thin over cargo. Every target first installs what it needs and is silent about what is there.
-.PHONY: help setup build check test
+# Thin over cargo. Every target first installs what it needs and is silent about what is already there.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+export CARGO_TERM_COLOR ?= auto
+PURE := -p api -p bfd -p bgp -p cli -p ha -p lb-common -p sync
+RELEASE := target/release
 
+.PHONY: help setup build check test demo lab bench-datapath bench-ha bench-sync clean
+
+## Targets:
 help:
 	@sed -n 's/^## //p' $(MAKEFILE_LIST)
 
-## make build    the daemon, the CLI and the lab runner (release)
+setup:
+	@tools/setup build
+	@tools/setup peers
+
+##   make build              the daemon, batonctl, the lab runner (release)
 build:
 	@tools/setup build
-	@cargo build --release --quiet
+	@echo '==> building (release)' >&2
+	@cargo build --release --quiet --bins
 
-## make check    format, lints and the tests that need neither root nor BPF
+##   make check              format, lints, and the tests that need neither root nor BPF
 check:
 	cargo fmt --all --check
-	cargo clippy --workspace --all-targets -- -D warnings
-	cargo test --workspace
+	cargo clippy $(PURE) --all-targets -- -D warnings
+	cargo test --quiet $(PURE)
 
-## make test     everything CI runs
-test: check
+##   make test               everything CI runs (root)
+test: setup
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+	cargo build --bins
+	cargo test --workspace -- --test-threads=1
+
+##   make demo               the failover, seen; writes target/demo/failover.json and .svg (root)
+demo: setup build
+	@$(RELEASE)/lab failover
+
+##   make lab NAME=failover  one lab: up, tested, down (KEEP=1 leaves it up) (root)
+lab: setup build
+	@$(RELEASE)/lab test $(NAME) $(if $(KEEP),--keep)
+
+##   make bench-datapath     ns per packet beside a bare lookup and rewrite (root)
+bench-datapath: setup
+	@cargo bench --quiet -p tests --bench datapath
+
+##   make bench-ha           gap and stall over repeated power losses, BFD 30 ms x 5 and 10 ms x 3 (root)
+bench-ha: setup build
+	@$(RELEASE)/lab failover --known-blackhole 100ms
+	@$(RELEASE)/lab failover --runs 20 --bfd 30msx5
+	@$(RELEASE)/lab failover --runs 20 --bfd 10msx3
+
+clean:
+	cargo clean
