@@ -1,2 +1,31 @@
-//! BGP-4 speaker core.
-#![warn(clippy::iter_over_hash_type, reason = "the order of outputs must not depend on a hasher")]
+//! BGP-4 speaker core: decides what is said to which neighbour, and when.
+//!
+//! Purpose: announce the VIPs of this node with attributes that tell the role of their instance. Nothing is
+//! imported: what neighbours announce is validated (RFC 7606) and counted.
+//!
+//! Owner and thread: one [`Speaker`] belongs to one driver thread, which owns sockets and time. After every
+//! [`Speaker::handle`] the driver drains [`Speaker::poll_output`] to `None` and arms one timer with
+//! [`Speaker::poll_timeout`]; bytes that have arrived are handed over before a due `Input::Timeout`, so a late
+//! driver does not mistake its own lateness for a silent neighbour.
+//!
+//! Parts: `wire` (codec), `framer` (byte stream to messages), `session` (state machine of one connection),
+//! `collision` (which of two connections lives), `peer` (a neighbour: up to two connections, retry, BFD),
+//! `policy` (role to attributes), `rib` (what was said, and the difference to what should be), `speaker`.
+//!
+//! Must never: read a clock, draw randomness, block, panic on input, or know sockets and routes of the kernel.
+#![warn(
+    clippy::iter_over_hash_type,
+    reason = "the order of outputs must not depend on a hasher"
+)]
+
+mod config;
+mod io;
+mod policy;
+mod speaker;
+mod status;
+
+pub use config::{Families, Family, NextHops, PeerConfig, PeerId, SpeakerConfig};
+pub use io::{Cause, ConnectionId, Event, Input, Output};
+pub use policy::{Announcement, Ladder, Overrides, PathAttributes, Preference, Rung};
+pub use speaker::Speaker;
+pub use status::{AdvertisedRoute, BfdState, Counters, PeerState, PeerStatus};
