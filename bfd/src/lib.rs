@@ -18,7 +18,11 @@ mod config;
 mod counters;
 mod interface;
 mod packet;
+mod poll;
+mod random;
+mod session;
 mod sessions;
+mod transition;
 
 pub use config::{ConfigError, MAXIMUM_INTERVAL, MINIMUM_INTERVAL, Role, SessionConfig, Timing};
 pub use counters::{Counters, Discard, Discards};

@@ -224,3 +224,6 @@ impl Packet {
         Ok(packet)
     }
 }
+
+#[cfg(test)]
+mod tests;
