@@ -1,0 +1,477 @@
+//! The election of one node over all its instances: state, timers and the order of what is to be done.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use crate::elect::{self, Candidate, Gate, Hold};
+use crate::event::{Input, InstanceId, Output};
+use crate::hello::{Hello, InstanceHello, MAX_INSTANCES, valid_name};
+use crate::peer::{Heard, Peer};
+use crate::role::{Cause, Role, Standing};
+use crate::status::{Counters, InstanceStatus, Status};
+
+#[derive(Clone, Debug)]
+pub struct Config {
+    pub node: String,
+    /// Random at each start: tells this incarnation from the last one.
+    pub boot: u64,
+    /// Names of the peers; empty: a lone node.
+    pub peers: Vec<String>,
+    pub instances: Vec<InstanceConfig>,
+    pub timing: Timing,
+}
+
+#[derive(Clone, Debug)]
+pub struct InstanceConfig {
+    pub name: String,
+    /// Higher is preferred; of equal ones the lower node name.
+    pub priority: u32,
+    /// Take the instance from a live holder of lower priority, once caught up.
+    pub preempt: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct Timing {
+    /// A lone node claims after it.
+    pub lone_hold: Duration,
+    /// A node with peers waits so long for a sign of them before it claims.
+    pub start_hold: Duration,
+    pub hello_interval: Duration,
+    /// A peer that is known by its hellos alone (BFD never came up) is dead after so much silence.
+    pub hello_dead: Duration,
+    /// A drain ends after it even though a live peer has not taken over.
+    pub drain_limit: Duration,
+    /// A drain without any peer that could take over ends after it.
+    pub drain_alone: Duration,
+    /// Run so late, a peer may have taken over: this node's table is no longer the authority.
+    pub freeze: Duration,
+}
+
+impl Default for Timing {
+    fn default() -> Self {
+        Self {
+            lone_hold: Duration::from_millis(200),
+            start_hold: Duration::from_secs(1),
+            hello_interval: Duration::from_millis(200),
+            hello_dead: Duration::from_secs(1),
+            drain_limit: Duration::from_secs(20),
+            drain_alone: Duration::from_secs(1),
+            freeze: Duration::from_millis(300),
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigError {
+    #[error("{0:?} is no valid name: 1 to 64 bytes without spaces")]
+    Name(String),
+    #[error("{0:?} is named twice")]
+    Twice(String),
+    #[error("{0} instances are more than {MAX_INSTANCES}")]
+    TooMany(usize),
+}
+
+#[derive(Debug)]
+struct Instance {
+    config: InstanceConfig,
+    role: Role,
+    holds: bool,
+    standing: Standing,
+    cause: Cause,
+}
+
+#[derive(Debug)]
+struct Drain {
+    limit: Instant,
+    alone: Instant,
+    done: bool,
+}
+
+#[derive(Debug)]
+pub struct Election {
+    node: String,
+    boot: u64,
+    timing: Timing,
+    instances: Vec<Instance>,
+    peers: Vec<Peer>,
+    caught_up: bool,
+    uplink: bool,
+    drain: Option<Drain>,
+    /// Until then an unseen peer may still turn up; `None` once passed.
+    hold: Option<Instant>,
+    /// After a freeze, until then `caught_up` may be older than the freeze.
+    doubt: Option<Instant>,
+    next_hello: Instant,
+    sequence: u64,
+    /// The last one sent, to tell whether there is news.
+    told: Option<Hello>,
+    turn: Vec<Output>,
+    outputs: VecDeque<Output>,
+    counters: Counters,
+}
+
+impl Election {
+    /// All instances start as `Joining`; the first outputs announce that.
+    pub fn new(now: Instant, config: Config) -> Result<Self, ConfigError> {
+        check(&config)?;
+        let Config {
+            node,
+            boot,
+            peers,
+            instances,
+            timing,
+        } = config;
+        let hold = if peers.is_empty() {
+            timing.lone_hold
+        } else {
+            timing.start_hold
+        };
+        let instances = instances.into_iter().map(|config| Instance {
+            config,
+            role: Role::Joining,
+            holds: false,
+            standing: Standing::Fresh,
+            cause: Cause::Start,
+        });
+        let mut election = Self {
+            node,
+            boot,
+            timing,
+            instances: instances.collect(),
+            peers: peers.into_iter().map(Peer::new).collect(),
+            caught_up: false,
+            uplink: true,
+            drain: None,
+            hold: Some(now + hold),
+            doubt: None,
+            next_hello: now,
+            sequence: 0,
+            told: None,
+            turn: Vec::new(),
+            outputs: VecDeque::new(),
+            counters: Counters::default(),
+        };
+        for index in 0..election.instances.len() {
+            election.turn.push(Output::Announce {
+                instance: id(index),
+                role: Role::Joining,
+            });
+        }
+        election.tell(now, true);
+        election.flush();
+        Ok(election)
+    }
+
+    pub fn handle(&mut self, now: Instant, input: Input<'_>) {
+        self.notice_freeze(now);
+        self.pass_hold(now);
+        let (trigger, answer) = self.absorb(now, input);
+        let expired = self
+            .peers
+            .iter_mut()
+            .fold(false, |any, peer| peer.expire(now) | any);
+        let trigger = if expired { Cause::PeerLost } else { trigger };
+        for index in 0..self.instances.len() {
+            self.settle(index, trigger);
+        }
+        self.watch_drain(now);
+        self.tell(now, answer);
+        self.flush();
+    }
+
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let drain = self
+            .drain
+            .as_ref()
+            .filter(|d| !d.done)
+            .map(|d| d.limit.min(d.alone.max(self.next_hello)));
+        let peers = self.peers.iter().filter_map(Peer::deadline);
+        let hello = (!self.peers.is_empty()).then_some(self.next_hello);
+        [self.hold, self.doubt, drain, hello]
+            .into_iter()
+            .flatten()
+            .chain(peers)
+            .min()
+    }
+
+    pub fn instance_name(&self, instance: InstanceId) -> Option<&str> {
+        let index = usize::try_from(instance.0).ok()?;
+        self.instances.get(index).map(|i| i.config.name.as_str())
+    }
+
+    pub fn status(&self) -> Status {
+        let instances = self
+            .instances
+            .iter()
+            .enumerate()
+            .map(|(index, i)| InstanceStatus {
+                instance: id(index),
+                name: i.config.name.clone(),
+                priority: i.config.priority,
+                preempt: i.config.preempt,
+                role: i.role,
+                holds: i.holds,
+                standing: i.standing,
+                cause: i.cause,
+            });
+        Status {
+            node: self.node.clone(),
+            boot: self.boot,
+            draining: self.drain.is_some(),
+            drained: self.drain.as_ref().is_some_and(|d| d.done),
+            uplink: self.uplink,
+            caught_up: self.caught_up,
+            instances: instances.collect(),
+            peers: self.peers.iter().map(Peer::status).collect(),
+            counters: self.counters,
+        }
+    }
+
+    /// A node that slept past its own deadlines must not insist on the role it had (a peer has seen it dead).
+    fn notice_freeze(&mut self, now: Instant) {
+        let due = (!self.peers.is_empty()).then_some(self.next_hello + self.timing.freeze);
+        if due.is_some_and(|due| now > due) {
+            self.counters.freezes += 1;
+            self.doubt = Some(now + self.timing.hello_dead);
+            for instance in &mut self.instances {
+                instance.standing = instance.standing.min(Standing::Stale);
+            }
+            self.peers.iter_mut().for_each(Peer::forget);
+        }
+        if self.doubt.is_some_and(|until| now >= until) {
+            self.doubt = None;
+        }
+    }
+
+    fn pass_hold(&mut self, now: Instant) {
+        if self.hold.is_some_and(|until| now >= until) {
+            self.hold = None;
+        }
+    }
+
+    /// Takes the input in; returns the cause of what may follow, and whether the peers should hear a hello at once.
+    fn absorb(&mut self, now: Instant, input: Input<'_>) -> (Cause, bool) {
+        match input {
+            Input::PeerUp { node } => {
+                let peer = self.peers.iter_mut().find(|p| p.name == node);
+                (Cause::PeerChanged, peer.map(Peer::up).is_some())
+            }
+            Input::PeerDown { node } => {
+                let peer = self.peers.iter_mut().find(|p| p.name == node);
+                let lost = peer.is_some_and(Peer::down);
+                (if lost { Cause::PeerLost } else { Cause::PeerChanged }, false)
+            }
+            Input::PeerHello(hello) => (Cause::PeerChanged, self.hear(now, hello)),
+            Input::CaughtUp(caught_up) => {
+                self.caught_up = caught_up;
+                (
+                    if caught_up {
+                        Cause::CaughtUp
+                    } else {
+                        Cause::SyncLost
+                    },
+                    false,
+                )
+            }
+            Input::Uplink(uplink) => {
+                self.uplink = uplink;
+                (
+                    if uplink {
+                        Cause::UplinkRestored
+                    } else {
+                        Cause::UplinkLost
+                    },
+                    false,
+                )
+            }
+            Input::Drain => {
+                let (limit, alone) = (now + self.timing.drain_limit, now + self.timing.drain_alone);
+                self.drain.get_or_insert(Drain {
+                    limit,
+                    alone,
+                    done: false,
+                });
+                (Cause::Drain, false)
+            }
+            Input::Undrain => {
+                self.drain = None;
+                (Cause::Undrain, false)
+            }
+            Input::Timeout => (Cause::PeerSilent, false),
+        }
+    }
+
+    fn hear(&mut self, now: Instant, hello: Hello) -> bool {
+        let Some(peer) = self.peers.iter_mut().find(|p| p.name == hello.node) else {
+            self.counters.hellos_ignored += 1;
+            return false;
+        };
+        match peer.heard(now, hello, self.timing.hello_dead) {
+            Heard::Accepted { new_boot } => {
+                self.counters.hellos_accepted += 1;
+                new_boot
+            }
+            Heard::Old => {
+                self.counters.hellos_old += 1;
+                false
+            }
+            Heard::Dead => {
+                self.counters.hellos_ignored += 1;
+                false
+            }
+        }
+    }
+
+    fn gate(&self) -> Gate {
+        let waiting = self.hold.is_some() && (self.peers.is_empty() || self.peers.iter().any(Peer::unseen));
+        if waiting || self.peers.iter().any(Peer::mute) {
+            Gate::Closed
+        } else {
+            Gate::Open
+        }
+    }
+
+    /// Brings one instance to what the decision says.
+    fn settle(&mut self, index: usize, trigger: Cause) {
+        let gate = self.gate();
+        let Some(instance) = self.instances.get_mut(index) else {
+            return;
+        };
+        let name = &instance.config.name;
+        let others: Vec<Candidate<'_>> = self.peers.iter().filter_map(|p| p.candidate(name)).collect();
+        let caught_up = self.caught_up && self.doubt.is_none();
+        let mut me = Candidate {
+            name: &self.node,
+            priority: instance.config.priority,
+            uplink: self.uplink,
+            draining: self.drain.is_some(),
+            standing: instance.standing,
+            holds: instance.holds,
+        };
+        me.standing = elect::standing(&me, &others, caught_up);
+        let decision = elect::hold(&me, instance.config.preempt, &others, gate);
+        let mut cause = trigger;
+        match decision {
+            Hold::Keep => {}
+            Hold::Claim(reason) => {
+                me.holds = true;
+                self.counters.claims += 1;
+                cause = if reason != Cause::Elected || !others.is_empty() {
+                    reason
+                } else if self.peers.is_empty() {
+                    Cause::LoneStart
+                } else {
+                    trigger
+                };
+                self.turn.push(Output::Claim { instance: id(index) });
+            }
+            Hold::Release(reason) => {
+                me.holds = false;
+                me.standing = elect::standing(&me, &others, caught_up);
+                self.counters.releases += 1;
+                cause = reason;
+                self.turn.push(Output::Release { instance: id(index) });
+            }
+        }
+        let role = elect::role(&me, &others);
+        (instance.holds, instance.standing) = (me.holds, me.standing);
+        if role != instance.role {
+            let from = std::mem::replace(&mut instance.role, role);
+            instance.cause = cause;
+            self.turn.push(Output::Announce {
+                instance: id(index),
+                role,
+            });
+            self.turn.push(Output::RoleChanged {
+                instance: id(index),
+                from,
+                to: role,
+                cause,
+            });
+        }
+    }
+
+    /// Ends the drain when a synchronised peer holds everything, or when waiting longer would be in vain.
+    fn watch_drain(&mut self, now: Instant) {
+        let peers = &self.peers;
+        let Some(drain) = self.drain.as_mut().filter(|d| !d.done) else {
+            return;
+        };
+        let taken = |name: &str| {
+            let heirs = peers.iter().filter_map(|p| p.candidate(name));
+            heirs
+                .into_iter()
+                .any(|o| o.holds && !o.draining && o.standing == Standing::Current)
+        };
+        let complete = self.instances.iter().all(|i| !i.holds && taken(&i.config.name));
+        let heir = peers
+            .iter()
+            .any(|p| p.alive() && p.hello().is_none_or(|h| h.uplink && !h.draining));
+        if complete || now >= drain.limit || (!heir && now >= drain.alone) {
+            drain.done = true;
+            self.turn.push(Output::Drained { complete });
+        }
+    }
+
+    /// Sends a hello when there is news, when one is due, or when `at_once`.
+    fn tell(&mut self, now: Instant, at_once: bool) {
+        if self.peers.is_empty() {
+            return;
+        }
+        let instances = self.instances.iter().map(|i| InstanceHello {
+            name: i.config.name.clone(),
+            role: i.role,
+            holds: i.holds,
+            standing: i.standing,
+            priority: i.config.priority,
+        });
+        let mut hello = Hello {
+            node: self.node.clone(),
+            boot: self.boot,
+            sequence: self.sequence,
+            draining: self.drain.is_some(),
+            uplink: self.uplink,
+            instances: instances.collect(),
+        };
+        if at_once || now >= self.next_hello || self.told.as_ref() != Some(&hello) {
+            self.sequence += 1;
+            hello.sequence = self.sequence;
+            self.next_hello = now + self.timing.hello_interval;
+            self.counters.hellos_sent += 1;
+            self.told = Some(hello.clone());
+            self.turn.push(Output::SendHello(hello));
+        }
+    }
+
+    fn flush(&mut self) {
+        self.turn.sort_by_key(Output::phase);
+        self.outputs.extend(self.turn.drain(..));
+    }
+}
+
+fn id(index: usize) -> InstanceId {
+    InstanceId(u32::try_from(index).unwrap_or(u32::MAX))
+}
+
+fn check(config: &Config) -> Result<(), ConfigError> {
+    if config.instances.len() > MAX_INSTANCES {
+        return Err(ConfigError::TooMany(config.instances.len()));
+    }
+    let nodes: Vec<&String> = std::iter::once(&config.node).chain(&config.peers).collect();
+    let instances: Vec<&String> = config.instances.iter().map(|i| &i.name).collect();
+    for names in [nodes, instances] {
+        for (index, name) in names.iter().enumerate() {
+            if !valid_name(name) {
+                return Err(ConfigError::Name((*name).clone()));
+            }
+            if names.iter().take(index).any(|earlier| earlier == name) {
+                return Err(ConfigError::Twice((*name).clone()));
+            }
+        }
+    }
+    Ok(())
+}
