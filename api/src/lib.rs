@@ -1,1 +1,49 @@
-//! Types of the API.
+//! Types of the REST API: what `batond` answers and `batonctl` reads.
+//!
+//! Every body of `/v1` is one of these types as JSON. Field names are snake_case and carry their unit
+//! (`_ms`, `_us`, `_ns`); states are lower-case words. Fields are added, never renamed; readers ignore
+//! fields that they do not know.
+//!
+//! This crate knows neither the daemon nor a socket, so that the CLI and whoever else talks to the daemon
+//! depend on nothing but it.
+
+mod bfd;
+mod event;
+mod flow;
+mod ha;
+mod neighbor;
+mod problem;
+mod service;
+mod status;
+mod sync;
+
+pub use bfd::BfdSession;
+pub use event::Event;
+pub use flow::{Flow, FlowTable};
+pub use ha::{HaInstance, HaPeer, HaStatus};
+pub use neighbor::{Neighbor, Route};
+pub use problem::Problem;
+pub use service::{Endpoint, Service};
+pub use status::{AppliedError, Counter, NodeStatus};
+pub use sync::SyncPeer;
+
+/// JSON values, as the fields of an [`Event`].
+pub use serde_json::Value;
+
+/// Paths of the API, so that both ends spell them alike.
+pub mod path {
+    pub const SERVICES: &str = "/v1/services";
+    pub const NEIGHBORS: &str = "/v1/neighbors";
+    pub const BFD: &str = "/v1/bfd";
+    pub const HA: &str = "/v1/ha";
+    pub const FLOWS: &str = "/v1/flows";
+    pub const SYNC: &str = "/v1/sync";
+    pub const TIMELINE: &str = "/v1/timeline";
+    pub const STATUS: &str = "/v1/status";
+    pub const DRAIN: &str = "/v1/drain";
+    pub const UNDRAIN: &str = "/v1/undrain";
+    pub const METRICS: &str = "/metrics";
+}
+
+/// Where the daemon listens unless told otherwise.
+pub const DEFAULT_SOCKET: &str = "/run/baton/batond.sock";

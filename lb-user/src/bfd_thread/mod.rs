@@ -1,0 +1,1 @@
+//! BFD on a thread of its own.

@@ -1,0 +1,1 @@
+//! Loader, maps and flow table of the data path.

@@ -1,0 +1,1 @@
+//! The failover path: election, addresses, announcements.

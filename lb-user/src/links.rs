@@ -1,0 +1,1 @@
+//! Links of this node as the kernel reports them.

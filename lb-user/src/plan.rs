@@ -1,0 +1,1 @@
+//! The pure difference between desired and actual.

@@ -1,0 +1,1 @@
+//! Owner of desired and actual.

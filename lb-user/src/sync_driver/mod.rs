@@ -1,0 +1,1 @@
+//! TLS connections of the flow synchronisation.
