@@ -25,6 +25,8 @@ pub mod keygen;
 pub mod links;
 pub mod metrics;
 pub mod plan;
+pub mod privilege;
+pub mod realtime;
 pub mod reconciler;
 pub mod status;
 pub mod sync_driver;

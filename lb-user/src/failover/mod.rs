@@ -1,1 +1,241 @@
-//! The failover path: election, addresses, announcements.
+//! The failover path: what happens between "BFD says down" and "traffic comes here".
+//!
+//! Purpose: owns `ha::Election`, feeds it, and executes what it answers at once and in order: addresses and
+//! gratuitous ARP / neighbour advertisements first, then the announcement over BGP, then everybody who only wants to know
+//! (timeline, peers, log, status).
+//!
+//! Owner: one OS thread, SCHED_FIFO just below BFD. Everybody else holds a [`FailoverHandle`]: a queue of commands.
+//! BFD, the link monitor, the synchronisation and the API feed it; the reconciler sets the addresses.
+//!
+//! It must never take a lock that the configuration path holds, never wait for disk, DNS, HTTP or a peer, and never allocate
+//! without bound. Sending to it never blocks; what it tells others are non-blocking sends.
+
+pub mod addresses;
+pub mod frames;
+pub mod holder;
+pub mod interfaces;
+pub mod packet_socket;
+mod status;
+mod thread;
+pub mod uplink;
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread::{Builder, JoinHandle};
+
+use ipnet::IpNet;
+use tokio::sync::watch;
+
+use self::holder::{Holder, Placed};
+use crate::apply::{self, ApplyError};
+use crate::bgp_driver::BgpHandle;
+use crate::desired::{Desired, HaPeer, Instance};
+use crate::realtime;
+use crate::status::StatusBoard;
+use crate::timeline::Timeline;
+
+/// What the thread is told.
+#[derive(Debug)]
+pub enum Command {
+    /// A BFD session went up, or from up to down.
+    Bfd {
+        remote: IpAddr,
+        up: bool,
+        /// The other side took it down on purpose; its routes stay good (RFC 5882 section 4.2).
+        administrative: bool,
+    },
+    /// A hello of a peer, as it came over the synchronisation.
+    PeerHello(Vec<u8>),
+    /// Whether the own flow table is equal to that of the peer.
+    CaughtUp(bool),
+    /// A link carries, or no longer does.
+    Carrier {
+        name: String,
+        up: bool,
+    },
+    /// The addresses of an instance.
+    PutAddresses {
+        instance: String,
+        placed: Vec<Placed>,
+    },
+    /// The neighbours whose BFD sessions tell whether there is an uplink: a new one, or one that is gone.
+    PutUplink(IpAddr),
+    RemoveUplink(IpAddr),
+    Drain,
+    Undrain,
+}
+
+/// How far a drain has come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Drained {
+    #[default]
+    No,
+    /// A peer that has all flows holds every instance.
+    Complete,
+    /// Nobody could take over within the limit.
+    Alone,
+}
+
+/// Sends commands to the failover thread; never blocks.
+#[derive(Clone)]
+pub struct FailoverHandle {
+    commands: Sender<Command>,
+    /// What an election cannot change while it runs.
+    instances: Arc<BTreeMap<String, (u32, bool)>>,
+    drained: watch::Receiver<Drained>,
+}
+
+impl FailoverHandle {
+    /// Hands a command over.
+    pub fn send(&self, command: Command) {
+        // Fails only when the daemon is already ending.
+        let _ = self.commands.send(command);
+    }
+
+    /// Waits until a drain has ended one way or the other. The election bounds it.
+    pub async fn drained(&self) -> Drained {
+        let mut drained = self.drained.clone();
+        match drained.wait_for(|state| *state != Drained::No).await {
+            Ok(state) => *state,
+            Err(_) => Drained::Alone,
+        }
+    }
+
+    fn apply(&self, command: Command) -> Result<(), ApplyError> {
+        self.commands
+            .send(command)
+            .map_err(|_| ApplyError::new("the failover thread has ended"))
+    }
+}
+
+impl apply::Election for FailoverHandle {
+    fn put_instance(&mut self, instance: &Instance, vips: &[IpAddr]) -> Result<(), ApplyError> {
+        if self.instances.get(&instance.name) != Some(&(instance.priority, instance.preempt)) {
+            return Err(ApplyError::new(
+                "a new instance, and another priority or preempt, need a restart",
+            ));
+        }
+        let placed = placed(instance, vips);
+        self.apply(Command::PutAddresses {
+            instance: instance.name.clone(),
+            placed,
+        })
+    }
+
+    fn remove_instance(&mut self, name: &str) -> Result<(), ApplyError> {
+        if self.instances.contains_key(name) {
+            return Err(ApplyError::new("removing an instance needs a restart"));
+        }
+        Ok(())
+    }
+}
+
+/// The addresses that move with an instance: the floating ones, then its VIPs in L2 mode.
+pub fn placed(instance: &Instance, vips: &[IpAddr]) -> Vec<Placed> {
+    let floating = instance.addresses.iter().filter_map(|floating| {
+        let address = IpNet::new(floating.address, floating.prefix_length).ok()?;
+        Some(Placed {
+            address,
+            interface: floating.interface.clone(),
+        })
+    });
+    let vips = instance.vip_interface.iter().flat_map(|interface| {
+        vips.iter().map(|vip| Placed {
+            address: IpNet::from(*vip),
+            interface: interface.clone(),
+        })
+    });
+    floating.chain(vips).collect()
+}
+
+/// Hands a hello to the synchronisation; must not block.
+pub type HelloSink = Box<dyn FnMut(Vec<u8>) + Send>;
+
+/// What the thread needs to start.
+pub struct Setup {
+    pub node: String,
+    /// Random at each start.
+    pub boot: u64,
+    pub peers: Vec<HaPeer>,
+    pub instances: Vec<Instance>,
+    /// Neighbours with BFD.
+    pub uplinks: Vec<IpAddr>,
+    pub bgp: BgpHandle,
+    pub hello: HelloSink,
+    pub timeline: Timeline,
+    pub board: StatusBoard,
+}
+
+impl Setup {
+    /// What of the configuration matters here.
+    pub fn new(desired: &Desired, boot: u64, bgp: BgpHandle, hello: HelloSink) -> Self {
+        let uplinks = desired.neighbors.values().filter(|neighbor| neighbor.bfd);
+        Setup {
+            node: desired.fixed.node.name.clone(),
+            boot,
+            peers: desired.fixed.peers.values().cloned().collect(),
+            instances: desired.instances.values().cloned().collect(),
+            uplinks: uplinks.map(|neighbor| neighbor.peer.address).collect(),
+            bgp,
+            hello,
+            timeline: Timeline::new(),
+            board: StatusBoard::new(),
+        }
+    }
+}
+
+/// Why the thread did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error("cannot open the sockets that move addresses (needs CAP_NET_ADMIN and CAP_NET_RAW): {0}")]
+    Sockets(io::Error),
+    #[error("cannot take part in the election: {0}")]
+    Election(#[from] ha::ConfigError),
+    #[error("cannot start the failover thread: {0}")]
+    Thread(io::Error),
+}
+
+/// The queue of commands, which may be filled before the thread starts.
+pub struct Inbox {
+    commands: Receiver<Command>,
+    drained: watch::Sender<Drained>,
+}
+
+/// Makes the handle and the queue behind it.
+pub fn inbox(instances: &[Instance]) -> (FailoverHandle, Inbox) {
+    let (commands, receiver) = channel();
+    let (drained_sender, drained) = watch::channel(Drained::No);
+    let fixed = instances
+        .iter()
+        .map(|instance| (instance.name.clone(), (instance.priority, instance.preempt)))
+        .collect();
+    let handle = FailoverHandle {
+        commands,
+        instances: Arc::new(fixed),
+        drained,
+    };
+    (
+        handle,
+        Inbox {
+            commands: receiver,
+            drained: drained_sender,
+        },
+    )
+}
+
+/// Opens the sockets and starts the thread. It ends when all handles are gone.
+pub fn spawn(setup: Setup, inbox: Inbox) -> Result<JoinHandle<()>, StartError> {
+    let holder = Holder::open().map_err(StartError::Sockets)?;
+    let failover = thread::Failover::new(setup, holder, inbox.drained)?;
+    let run = move || {
+        realtime::enter("failover", realtime::FAILOVER);
+        failover.run(&inbox.commands);
+    };
+    Builder::new()
+        .name("failover".into())
+        .spawn(run)
+        .map_err(StartError::Thread)
+}

@@ -1,0 +1,359 @@
+//! The loop around the speaker: inputs in, outputs executed at once and in order.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use bgp::{ConnectionId, Event, Input, Output, PeerId, Speaker};
+use tokio::net::TcpStream;
+use tokio::sync::{mpsc, oneshot};
+use tracing::{debug, info, warn};
+
+use super::connection::{Connection, SocketEvent};
+use super::{Command, Setup, listener, status};
+use crate::desired::Neighbor;
+use crate::status::StatusBoard;
+use crate::timeline::Timeline;
+
+/// Events of sockets that may wait for the driver; then the readers wait, and TCP with them.
+const EVENTS: usize = 256;
+/// Events handled before the timer and the commands get their turn.
+const BURST: usize = 64;
+/// The status is published at least this often.
+const STATUS_INTERVAL: Duration = Duration::from_secs(1);
+
+pub(super) struct Driver {
+    speaker: Speaker,
+    listen: Vec<SocketAddr>,
+    peers: BTreeMap<IpAddr, Peer>,
+    next_peer: u32,
+    connections: BTreeMap<ConnectionId, Connection>,
+    events: mpsc::Sender<SocketEvent>,
+    incoming: Option<mpsc::Receiver<SocketEvent>>,
+    timeline: Timeline,
+    board: StatusBoard,
+    /// Something happened that the status should show.
+    changed: bool,
+}
+
+struct Peer {
+    id: PeerId,
+    bfd: bool,
+    /// The last word of BFD; it may come before the neighbour does.
+    up: Option<bool>,
+}
+
+impl Driver {
+    pub(super) fn new(setup: Setup) -> Self {
+        let (events, incoming) = mpsc::channel(EVENTS);
+        Self {
+            speaker: Speaker::new(setup.speaker),
+            listen: setup.listen,
+            peers: BTreeMap::new(),
+            next_peer: 1,
+            connections: BTreeMap::new(),
+            events,
+            incoming: Some(incoming),
+            timeline: setup.timeline,
+            board: setup.board,
+            changed: true,
+        }
+    }
+
+    pub(super) async fn run(mut self, mut commands: mpsc::UnboundedReceiver<Command>) {
+        let Some(mut incoming) = self.incoming.take() else {
+            return;
+        };
+        for address in &self.listen {
+            listener::spawn(*address, self.events.clone());
+        }
+        let mut publish = tokio::time::interval(STATUS_INTERVAL);
+        publish.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            let deadline = self.speaker.poll_timeout();
+            tokio::select! {
+                biased;
+                command = commands.recv() => match command {
+                    Some(command) => self.command(command),
+                    None => return,
+                },
+                Some(event) = incoming.recv() => {
+                    self.event(event);
+                    self.drain_events(&mut incoming);
+                }
+                () = until(deadline) => {
+                    // What has arrived counts before the deadline does.
+                    tokio::task::yield_now().await;
+                    self.drain_events(&mut incoming);
+                    self.handle(Input::Timeout);
+                }
+                _ = publish.tick() => self.changed = true,
+            }
+            if std::mem::take(&mut self.changed) {
+                self.board
+                    .neighbors
+                    .publish(status::neighbors(&self.speaker, Instant::now()));
+            }
+        }
+    }
+
+    fn drain_events(&mut self, incoming: &mut mpsc::Receiver<SocketEvent>) {
+        for _ in 0..BURST {
+            let Ok(event) = incoming.try_recv() else { return };
+            self.event(event);
+        }
+    }
+
+    /// One input, then everything that follows from it.
+    fn handle(&mut self, input: Input<'_>) {
+        self.speaker.handle(Instant::now(), input);
+        while let Some(output) = self.speaker.poll_output() {
+            self.execute(output);
+        }
+    }
+
+    fn command(&mut self, command: Command) {
+        match command {
+            Command::PutNeighbor(neighbor) => self.put_neighbor(*neighbor),
+            Command::RemoveNeighbor(address) => {
+                if let Some(peer) = self.peers.remove(&address) {
+                    self.handle(Input::RemovePeer(peer.id));
+                }
+            }
+            Command::SetAnnouncements(announcements) => self.handle(Input::SetAnnouncements(announcements)),
+            Command::SetRole { instance, preference } => self.handle(Input::SetRole { instance, preference }),
+            Command::Bfd { remote, up } => self.bfd(remote, up),
+            Command::Shutdown(done) => self.shutdown(done),
+        }
+        self.changed = true;
+    }
+
+    fn put_neighbor(&mut self, neighbor: Neighbor) {
+        let next = PeerId(self.next_peer);
+        let peer = self.peers.entry(neighbor.peer.address).or_insert(Peer {
+            id: next,
+            bfd: false,
+            up: None,
+        });
+        if peer.id == next {
+            self.next_peer = self.next_peer.wrapping_add(1);
+        }
+        let id = peer.id;
+        let lost_bfd = peer.bfd && !neighbor.bfd;
+        peer.bfd = neighbor.bfd;
+        let verdict = if neighbor.bfd { peer.up } else { None };
+        self.handle(Input::AddPeer(id, neighbor.peer));
+        match verdict {
+            Some(true) => self.handle(Input::BfdUp(id)),
+            Some(false) => self.handle(Input::BfdDown(id)),
+            // Without BFD nothing holds the session back any more.
+            None if lost_bfd => self.handle(Input::BfdUp(id)),
+            None => {}
+        }
+    }
+
+    fn bfd(&mut self, remote: IpAddr, up: bool) {
+        let Some(peer) = self.peers.get_mut(&remote) else {
+            return;
+        };
+        peer.up = Some(up);
+        if !peer.bfd {
+            return;
+        }
+        let id = peer.id;
+        self.handle(if up { Input::BfdUp(id) } else { Input::BfdDown(id) });
+    }
+
+    fn shutdown(&mut self, done: oneshot::Sender<()>) {
+        // Messages are written where they are sent: afterwards the kernel has what the sockets took.
+        self.handle(Input::Shutdown);
+        let _ = done.send(());
+    }
+
+    fn event(&mut self, event: SocketEvent) {
+        match event {
+            SocketEvent::Connected { connection, result } => self.connected(connection, result),
+            SocketEvent::Accepted { stream, remote } => self.accepted(stream, remote),
+            SocketEvent::Received { connection, bytes } => {
+                // After a close the reader may still have something; the speaker has forgotten the connection.
+                if self.connections.contains_key(&connection) {
+                    self.handle(Input::Received {
+                        connection,
+                        bytes: &bytes,
+                    });
+                }
+            }
+            SocketEvent::Closed { connection } => {
+                if self.connections.remove(&connection).is_some() {
+                    self.handle(Input::Closed { connection });
+                }
+            }
+        }
+    }
+
+    fn connected(&mut self, connection: ConnectionId, result: io::Result<TcpStream>) {
+        if !self.connections.contains_key(&connection) {
+            return;
+        }
+        let opened = result.and_then(|stream| Ok((stream.local_addr()?, stream)));
+        match opened {
+            Ok((local, stream)) => {
+                let open = Connection::open(connection, stream, self.events.clone());
+                self.connections.insert(connection, open);
+                self.handle(Input::Connected { connection, local });
+            }
+            Err(error) => {
+                self.connections.remove(&connection);
+                self.handle(Input::ConnectFailed {
+                    connection,
+                    reason: error.to_string(),
+                });
+            }
+        }
+    }
+
+    fn accepted(&mut self, stream: TcpStream, remote: SocketAddr) {
+        let Some(peer) = self.speaker.peer_by_address(remote.ip()) else {
+            debug!(%remote, "BGP connection from an address that is no neighbour");
+            return;
+        };
+        let Ok(local) = stream.local_addr() else { return };
+        let connection = self.speaker.allocate_connection();
+        self.connections.insert(
+            connection,
+            Connection::open(connection, stream, self.events.clone()),
+        );
+        self.handle(Input::Accepted {
+            connection,
+            peer,
+            local,
+        });
+    }
+
+    fn execute(&mut self, output: Output) {
+        match output {
+            Output::Connect {
+                connection,
+                local,
+                remote,
+                ..
+            } => {
+                let connecting = Connection::connect(connection, local, remote, self.events.clone());
+                self.connections.insert(connection, connecting);
+            }
+            Output::Send { connection, bytes } => self.send(connection, &bytes),
+            Output::Close { connection } => {
+                if let Some(closing) = self.connections.remove(&connection) {
+                    closing.close();
+                }
+            }
+            Output::PeerUp {
+                peer,
+                router_id,
+                hold_time,
+                ..
+            } => self.peer_up(peer, router_id, hold_time),
+            Output::PeerDown { peer, reason } => self.peer_down(peer, &reason),
+            Output::UpdateSent {
+                peer,
+                announced,
+                withdrawn,
+                messages,
+                cause,
+                summary,
+            } => {
+                let neighbor = self.address_of(peer);
+                let cause = status::cause(&cause);
+                self.timeline.record(
+                    "update-sent",
+                    [
+                        ("neighbor", neighbor.clone().into()),
+                        ("cause", cause.clone().into()),
+                        ("announced", announced.into()),
+                        ("withdrawn", withdrawn.into()),
+                        ("messages", messages.into()),
+                        ("attributes", summary.clone().into()),
+                    ],
+                );
+                info!(
+                    neighbor,
+                    cause,
+                    announced,
+                    withdrawn,
+                    attributes = summary,
+                    "UPDATE sent"
+                );
+            }
+            Output::Event { peer, event } => self.log(peer, &event),
+        }
+    }
+
+    fn send(&mut self, connection: ConnectionId, bytes: &[u8]) {
+        let Some(open) = self.connections.get(&connection) else {
+            return;
+        };
+        if let Err(error) = open.send(bytes) {
+            debug!(%error, "BGP connection lost while writing");
+            // The task finds the same error, or is told to stop; the speaker hears it through the queue.
+            let events = self.events.clone();
+            tokio::task::spawn_local(async move {
+                let _ = events.send(SocketEvent::Closed { connection }).await;
+            });
+        }
+    }
+
+    fn peer_up(&mut self, peer: PeerId, router_id: std::net::Ipv4Addr, hold_time: Option<Duration>) {
+        self.changed = true;
+        let neighbor = self.address_of(peer);
+        let hold_ms = hold_time.map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
+        self.timeline.record(
+            "bgp-up",
+            [
+                ("neighbor", neighbor.clone().into()),
+                ("router_id", router_id.to_string().into()),
+                ("hold_time_ms", hold_ms.into()),
+            ],
+        );
+        info!(neighbor, %router_id, "BGP session established");
+    }
+
+    fn peer_down(&mut self, peer: PeerId, reason: &str) {
+        self.changed = true;
+        let neighbor = self.address_of(peer);
+        self.timeline.record(
+            "bgp-down",
+            [("neighbor", neighbor.clone().into()), ("reason", reason.into())],
+        );
+        warn!(neighbor, reason, "BGP session down");
+    }
+
+    fn log(&self, peer: PeerId, event: &Event) {
+        let neighbor = self.address_of(peer);
+        match event {
+            Event::ConnectFailed { reason } => debug!(neighbor, reason, "BGP connect failed"),
+            Event::ConnectionLost { reason } => info!(neighbor, reason, "BGP connection lost"),
+            Event::Collision { closed } => {
+                debug!(neighbor, connection = closed.0, "BGP connection collision")
+            }
+            Event::UpdateError { effect, detail } => warn!(neighbor, effect, detail, "malformed UPDATE"),
+            Event::NoNextHop { family } => {
+                warn!(neighbor, %family, "no next hop to announce: set `next-hop` of the neighbour");
+            }
+        }
+    }
+
+    fn address_of(&self, id: PeerId) -> String {
+        self.peers.iter().find(|(_, peer)| peer.id == id).map_or_else(
+            || format!("removed neighbour {}", id.0),
+            |(address, _)| address.to_string(),
+        )
+    }
+}
+
+async fn until(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,302 @@
+//! The loop around the election: one input at a time, its outputs executed before the next.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::{Duration, Instant};
+
+use bgp::Preference;
+use ha::{Cause, Election, Hello, Input, InstanceConfig, InstanceId, Output, Role, Timing};
+use tokio::sync::watch;
+use tracing::{info, warn};
+
+use super::holder::{Holder, Placed};
+use super::status::{self, Observed};
+use super::uplink::Uplinks;
+use super::{Command, Drained, HelloSink, Setup, StartError};
+use crate::bgp_driver::{self, BgpHandle};
+use crate::desired::{HaPeer, Instance};
+use crate::status::StatusBoard;
+use crate::timeline::Timeline;
+
+/// The status is published at least this often.
+const STATUS_INTERVAL: Duration = Duration::from_secs(1);
+
+pub(super) struct Failover {
+    election: Election,
+    holder: Holder,
+    uplinks: Uplinks,
+    /// The last verdict that the election was told; it assumes `true`.
+    uplink: bool,
+    /// In the order of the election's ids.
+    instances: Vec<Instance>,
+    /// By the address of the BFD session.
+    peers: BTreeMap<IpAddr, HaPeer>,
+    observed: Observed,
+    bgp: BgpHandle,
+    hello: HelloSink,
+    drained: watch::Sender<Drained>,
+    timeline: Timeline,
+    board: StatusBoard,
+    publish_at: Instant,
+}
+
+impl Failover {
+    pub(super) fn new(
+        setup: Setup,
+        holder: Holder,
+        drained: watch::Sender<Drained>,
+    ) -> Result<Self, StartError> {
+        let now = Instant::now();
+        let instances = setup.instances.iter().map(|instance| InstanceConfig {
+            name: instance.name.clone(),
+            priority: instance.priority,
+            preempt: instance.preempt,
+        });
+        let config = ha::Config {
+            node: setup.node,
+            boot: setup.boot,
+            peers: setup.peers.iter().map(|peer| peer.name.clone()).collect(),
+            instances: instances.collect(),
+            timing: Timing::default(),
+        };
+        let mut uplinks = Uplinks::default();
+        for neighbour in setup.uplinks {
+            uplinks.put_neighbour(neighbour, now);
+        }
+        Ok(Self {
+            election: Election::new(now, config)?,
+            holder,
+            uplinks,
+            uplink: true,
+            observed: Observed::new(now, &setup.instances),
+            instances: setup.instances,
+            peers: setup.peers.into_iter().map(|peer| (peer.address, peer)).collect(),
+            bgp: setup.bgp,
+            hello: setup.hello,
+            drained,
+            timeline: setup.timeline,
+            board: setup.board,
+            publish_at: now,
+        })
+    }
+
+    pub(super) fn run(mut self, commands: &Receiver<Command>) {
+        self.execute();
+        loop {
+            let wait = self.deadline().saturating_duration_since(Instant::now());
+            let command = match commands.recv_timeout(wait) {
+                Ok(command) => Some(command),
+                Err(RecvTimeoutError::Timeout) => None,
+                Err(RecvTimeoutError::Disconnected) => return,
+            };
+            let news = command.is_some();
+            if let Some(command) = command {
+                self.command(command);
+            }
+            let now = Instant::now();
+            self.judge_uplink(now);
+            if self.election.poll_timeout().is_some_and(|due| due <= now) {
+                self.handle(Input::Timeout);
+            }
+            self.holder.repeat(now);
+            if news || self.publish_at <= now {
+                self.publish(now);
+            }
+        }
+    }
+
+    fn deadline(&self) -> Instant {
+        let uplinks = self.uplinks.poll_timeout(Instant::now());
+        [self.election.poll_timeout(), self.holder.poll_timeout(), uplinks]
+            .into_iter()
+            .flatten()
+            .fold(self.publish_at, Instant::min)
+    }
+
+    fn command(&mut self, command: Command) {
+        match command {
+            Command::Bfd {
+                remote,
+                up,
+                administrative,
+            } => self.bfd(remote, up, administrative),
+            Command::PeerHello(bytes) => match Hello::decode(&bytes) {
+                Ok(hello) => {
+                    self.observed.heard(&hello.node, Instant::now());
+                    self.handle(Input::PeerHello(hello));
+                }
+                Err(error) => warn!(%error, "malformed hello"),
+            },
+            Command::CaughtUp(caught_up) => {
+                self.timeline
+                    .record("caught-up", [("caught_up", caught_up.into())]);
+                self.handle(Input::CaughtUp(caught_up));
+            }
+            Command::Carrier { name, up } => {
+                self.uplinks.set_carrier(&name, up);
+                // The loss first; what is held is put right afterwards.
+                self.judge_uplink(Instant::now());
+                self.holder.links_changed(Instant::now());
+            }
+            Command::PutAddresses { instance, placed } => self.put_addresses(&instance, placed),
+            Command::PutUplink(neighbour) => self.uplinks.put_neighbour(neighbour, Instant::now()),
+            Command::RemoveUplink(neighbour) => self.uplinks.remove_neighbour(neighbour),
+            Command::Drain => {
+                self.timeline.record("drain", []);
+                self.drained.send_replace(Drained::No);
+                self.handle(Input::Drain);
+            }
+            Command::Undrain => {
+                self.timeline.record("undrain", []);
+                self.drained.send_replace(Drained::No);
+                self.handle(Input::Undrain);
+            }
+        }
+    }
+
+    fn bfd(&mut self, remote: IpAddr, up: bool, administrative: bool) {
+        if let Some(node) = self.peers.get(&remote).map(|peer| peer.name.clone()) {
+            let node = node.as_str();
+            self.handle(if up {
+                Input::PeerUp { node }
+            } else {
+                Input::PeerDown { node }
+            });
+        }
+        if up || !administrative {
+            self.bgp.send(bgp_driver::Command::Bfd { remote, up });
+        }
+        self.uplinks.set_neighbour(remote, up);
+    }
+
+    fn judge_uplink(&mut self, now: Instant) {
+        let alive = self.uplinks.alive(self.holder.interfaces_needed(), now);
+        if alive != self.uplink {
+            self.uplink = alive;
+            self.timeline.record("uplink", [("alive", alive.into())]);
+            self.handle(Input::Uplink(alive));
+        }
+    }
+
+    fn put_addresses(&mut self, instance: &str, placed: Vec<Placed>) {
+        let Some(index) = self.instances.iter().position(|known| known.name == instance) else {
+            return;
+        };
+        let id = u32::try_from(index).unwrap_or(u32::MAX);
+        self.holder.put(id, placed, Instant::now());
+        if !self.holder.holds(id) {
+            // What an earlier run left behind would answer for an address that a peer holds.
+            let left = self.holder.release(id);
+            self.record_addresses("address-released", instance, &left);
+        }
+    }
+
+    fn handle(&mut self, input: Input<'_>) {
+        self.election.handle(Instant::now(), input);
+        self.execute();
+    }
+
+    /// Drains the election. The order is the election's: what moves traffic comes first.
+    fn execute(&mut self) {
+        while let Some(output) = self.election.poll_output() {
+            match output {
+                Output::Claim { instance } => {
+                    let claimed = self.holder.claim(instance.0, Instant::now());
+                    let name = self.name_of(instance);
+                    self.record_addresses("address-claimed", &name, &claimed);
+                }
+                Output::Announce { instance, role } => self.announce(instance, role),
+                Output::Release { instance } => {
+                    let released = self.holder.release(instance.0);
+                    let name = self.name_of(instance);
+                    self.record_addresses("address-released", &name, &released);
+                }
+                Output::SendHello(hello) => (self.hello)(hello.encode()),
+                Output::RoleChanged {
+                    instance,
+                    from,
+                    to,
+                    cause,
+                } => {
+                    self.role_changed(instance, from, to, cause);
+                }
+                Output::Drained { complete } => {
+                    self.timeline.record("drained", [("complete", complete.into())]);
+                    let state = if complete {
+                        Drained::Complete
+                    } else {
+                        Drained::Alone
+                    };
+                    self.drained.send_replace(state);
+                }
+            }
+        }
+    }
+
+    fn announce(&mut self, instance: InstanceId, role: Role) {
+        let Some(id) = self.instance(instance).map(|instance| instance.id) else {
+            return;
+        };
+        let preference = match role {
+            Role::Joining => Preference::Joining,
+            Role::Backup => Preference::Backup,
+            Role::Master => Preference::Master,
+            Role::Draining => Preference::Draining,
+            Role::Fault => Preference::Withdrawn,
+        };
+        self.bgp.send(bgp_driver::Command::SetRole {
+            instance: id,
+            preference,
+        });
+    }
+
+    fn role_changed(&mut self, instance: InstanceId, from: Role, to: Role, cause: Cause) {
+        let name = self.name_of(instance);
+        self.observed.role_changed(instance, Instant::now());
+        self.timeline.record(
+            "role-changed",
+            [
+                ("instance", name.clone().into()),
+                ("from", from.name().into()),
+                ("to", to.name().into()),
+                ("cause", cause.name().into()),
+            ],
+        );
+        info!(instance = name, %from, %to, %cause, "role changed");
+    }
+
+    fn record_addresses(&self, kind: &str, instance: &str, addresses: &[Placed]) {
+        for placed in addresses {
+            self.timeline.record(
+                kind,
+                [
+                    ("instance", instance.into()),
+                    ("address", placed.to_string().into()),
+                ],
+            );
+        }
+    }
+
+    fn publish(&mut self, now: Instant) {
+        self.publish_at = now + STATUS_INTERVAL;
+        let status = status::ha(
+            &self.election.status(),
+            &self.observed,
+            &self.peers,
+            &self.holder,
+            now,
+        );
+        self.board.ha.publish(status);
+    }
+
+    fn instance(&self, id: InstanceId) -> Option<&Instance> {
+        self.instances.get(usize::try_from(id.0).ok()?)
+    }
+
+    fn name_of(&self, id: InstanceId) -> String {
+        self.instance(id)
+            .map(|instance| instance.name.clone())
+            .unwrap_or_default()
+    }
+}
