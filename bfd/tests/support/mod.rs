@@ -1,5 +1,9 @@
 //! Two nodes on one virtual clock, joined by a wire that follows a schedule.
 #![allow(dead_code, reason = "every test binary uses its part of the support")]
+#![allow(
+    clippy::expect_used,
+    reason = "test support; the lint only exempts functions marked as tests"
+)]
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
