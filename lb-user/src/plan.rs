@@ -1,1 +1,207 @@
-//! The pure difference between desired and actual.
+//! The pure difference between what shall be and what is.
+//!
+//! [`plan`] goes over the union of the keys of both sides, so that what vanished from the configuration while
+//! the daemon was down is removed as well. The order of the operations is make before break towards the
+//! routers: a VIP that goes is withdrawn before its service is removed, one that comes is announced after its
+//! service is in the maps, and neighbours are added last, so that their first UPDATE is complete.
+//!
+//! It must never look at anything but its arguments. `plan(d, apply(plan(d, a)))` is empty; tests/plan.rs of
+//! this crate checks it with random states, `apply` being [`Actual::record`].
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::net::IpAddr;
+
+use bgp::Announcement;
+
+use crate::desired::{Desired, Instance, Neighbor, Service, ServiceKey, Session};
+
+/// An instance with the VIPs that follow it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlacedInstance {
+    pub instance: Instance,
+    /// Empty unless the instance has a `vip_interface`.
+    pub vips: Vec<IpAddr>,
+}
+
+/// What has been applied, as far as is known.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Actual {
+    pub vips: BTreeSet<IpAddr>,
+    /// `None`: it exists, but its content is unknown (found at the start, or a change of it failed).
+    pub services: BTreeMap<ServiceKey, Option<Service>>,
+    pub instances: BTreeMap<String, PlacedInstance>,
+    pub sessions: BTreeMap<IpAddr, Session>,
+    pub neighbors: BTreeMap<IpAddr, Neighbor>,
+    pub announcements: Vec<Announcement>,
+}
+
+/// One change.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Operation {
+    /// The whole set.
+    Announce(Vec<Announcement>),
+    RemoveNeighbor(IpAddr),
+    RemoveSession(IpAddr),
+    RemoveInstance(String),
+    RemoveService(ServiceKey),
+    RemoveVip(IpAddr),
+    PutVip(IpAddr),
+    PutService(Service),
+    PutInstance(PlacedInstance),
+    PutSession(Session),
+    PutNeighbor(Neighbor),
+}
+
+impl fmt::Display for Operation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Operation::Announce(announcements) => write!(f, "announce {} VIPs", announcements.len()),
+            Operation::RemoveNeighbor(address) => write!(f, "remove neighbor {address}"),
+            Operation::RemoveSession(remote) => write!(f, "remove BFD session {remote}"),
+            Operation::RemoveInstance(name) => write!(f, "remove instance {name}"),
+            Operation::RemoveService(key) => write!(f, "remove service {key}"),
+            Operation::RemoveVip(vip) => write!(f, "remove VIP {vip}"),
+            Operation::PutVip(vip) => write!(f, "put VIP {vip}"),
+            Operation::PutService(service) => write!(f, "put service {}", service.key),
+            Operation::PutInstance(placed) => write!(f, "put instance {}", placed.instance.name),
+            Operation::PutSession(session) => write!(f, "put BFD session {}", session.remote),
+            Operation::PutNeighbor(neighbor) => write!(f, "put neighbor {}", neighbor.peer.address),
+        }
+    }
+}
+
+impl Operation {
+    /// The VIP that cannot be served if the operation fails.
+    pub fn needed_by(&self) -> Option<IpAddr> {
+        match self {
+            Operation::PutVip(vip) => Some(*vip),
+            Operation::PutService(service) => Some(service.key.vip),
+            Operation::Announce(_)
+            | Operation::RemoveNeighbor(_)
+            | Operation::RemoveSession(_)
+            | Operation::RemoveInstance(_)
+            | Operation::RemoveService(_)
+            | Operation::RemoveVip(_)
+            | Operation::PutInstance(_)
+            | Operation::PutSession(_)
+            | Operation::PutNeighbor(_) => None,
+        }
+    }
+}
+
+impl Actual {
+    /// The operation has been carried out.
+    pub fn record(&mut self, operation: Operation) {
+        match operation {
+            Operation::Announce(announcements) => self.announcements = announcements,
+            Operation::RemoveNeighbor(address) => drop(self.neighbors.remove(&address)),
+            Operation::RemoveSession(remote) => drop(self.sessions.remove(&remote)),
+            Operation::RemoveInstance(name) => drop(self.instances.remove(&name)),
+            Operation::RemoveService(key) => drop(self.services.remove(&key)),
+            Operation::RemoveVip(vip) => drop(self.vips.remove(&vip)),
+            Operation::PutVip(vip) => drop(self.vips.insert(vip)),
+            Operation::PutService(service) => drop(self.services.insert(service.key, Some(service))),
+            Operation::PutInstance(placed) => {
+                self.instances.insert(placed.instance.name.clone(), placed);
+            }
+            Operation::PutSession(session) => drop(self.sessions.insert(session.remote, session)),
+            Operation::PutNeighbor(neighbor) => {
+                self.neighbors.insert(neighbor.peer.address, neighbor);
+            }
+        }
+    }
+
+    /// The operation failed half-way, perhaps: what it touches must be done again.
+    pub fn doubt(&mut self, operation: &Operation) {
+        match operation {
+            Operation::PutService(service) => drop(self.services.insert(service.key, None)),
+            Operation::PutInstance(placed) => drop(self.instances.remove(&placed.instance.name)),
+            Operation::PutSession(session) => drop(self.sessions.remove(&session.remote)),
+            Operation::PutNeighbor(neighbor) => drop(self.neighbors.remove(&neighbor.peer.address)),
+            Operation::Announce(_)
+            | Operation::RemoveNeighbor(_)
+            | Operation::RemoveSession(_)
+            | Operation::RemoveInstance(_)
+            | Operation::RemoveService(_)
+            | Operation::RemoveVip(_)
+            | Operation::PutVip(_) => {}
+        }
+    }
+}
+
+/// Keys that are only on the left.
+fn gone<'a, K: Ord + Clone + 'a>(
+    actual: impl Iterator<Item = &'a K>,
+    wanted: impl Fn(&K) -> bool,
+) -> impl Iterator<Item = K> {
+    actual.filter(move |key| !wanted(key)).cloned()
+}
+
+/// Entries that are missing or different on the right.
+fn new<'a, K: Ord, V: PartialEq + Clone + 'a>(
+    desired: &'a BTreeMap<K, V>,
+    actual: &'a BTreeMap<K, V>,
+) -> impl Iterator<Item = V> + 'a {
+    desired
+        .iter()
+        .filter(|(key, value)| actual.get(key) != Some(value))
+        .map(|(_, value)| value.clone())
+}
+
+/// What leads from `actual` to `desired`, in order.
+pub fn plan(desired: &Desired, actual: &Actual) -> Vec<Operation> {
+    let announcements = desired.announcements();
+    let vips: BTreeSet<IpAddr> = desired.services.keys().map(|key| key.vip).collect();
+    let instances = placed(desired);
+    let mut operations = Vec::new();
+
+    let kept: Vec<Announcement> = actual
+        .announcements
+        .iter()
+        .filter(|old| announcements.iter().any(|new| new.prefix == old.prefix))
+        .cloned()
+        .collect();
+    if kept != actual.announcements {
+        operations.push(Operation::Announce(kept.clone()));
+    }
+
+    let neighbors = gone(actual.neighbors.keys(), |key| desired.neighbors.contains_key(key));
+    operations.extend(neighbors.map(Operation::RemoveNeighbor));
+    let sessions = gone(actual.sessions.keys(), |key| desired.sessions.contains_key(key));
+    operations.extend(sessions.map(Operation::RemoveSession));
+    let removed = gone(actual.instances.keys(), |key| instances.contains_key(key));
+    operations.extend(removed.map(Operation::RemoveInstance));
+    let services = gone(actual.services.keys(), |key| desired.services.contains_key(key));
+    operations.extend(services.map(Operation::RemoveService));
+    operations.extend(actual.vips.difference(&vips).copied().map(Operation::RemoveVip));
+
+    operations.extend(vips.difference(&actual.vips).copied().map(Operation::PutVip));
+    let changed = desired
+        .services
+        .iter()
+        .filter(|(key, service)| actual.services.get(key).and_then(Option::as_ref) != Some(service));
+    operations.extend(changed.map(|(_, service)| Operation::PutService(service.clone())));
+    operations.extend(new(&instances, &actual.instances).map(Operation::PutInstance));
+    operations.extend(new(&desired.sessions, &actual.sessions).map(Operation::PutSession));
+    if kept != announcements {
+        operations.push(Operation::Announce(announcements));
+    }
+    operations.extend(new(&desired.neighbors, &actual.neighbors).map(Operation::PutNeighbor));
+    operations
+}
+
+fn placed(desired: &Desired) -> BTreeMap<String, PlacedInstance> {
+    let place = |instance: &Instance| PlacedInstance {
+        instance: instance.clone(),
+        vips: match instance.vip_interface {
+            Some(_) => desired.vips(&instance.name),
+            None => Vec::new(),
+        },
+    };
+    desired
+        .instances
+        .iter()
+        .map(|(name, instance)| (name.clone(), place(instance)))
+        .collect()
+}

@@ -1,1 +1,243 @@
-//! Owner of desired and actual.
+//! The one owner of desired and actual: runs `plan` and applies it.
+//!
+//! A thread of its own, of ordinary priority. It takes [`Command`]s, tries again what failed once a second, and
+//! publishes its state. A configuration is accepted whole or refused whole: a refused one leaves everything
+//! as it was and is reported until the next one is accepted.
+//!
+//! It must never be waited for by the failover path, and never apply half of a configuration that does not
+//! validate.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::path::Path;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::Duration;
+
+use api::{AppliedError, Endpoint, NodeStatus};
+use tracing::{error, info, warn};
+
+use crate::apply::{ApplyError, Targets};
+use crate::config;
+use crate::desired::{Desired, Fixed, Service};
+use crate::plan::{Actual, Operation, plan};
+use crate::status::StatusBoard;
+use crate::timeline::Timeline;
+
+/// Between two attempts at what failed.
+const RETRY: Duration = Duration::from_secs(1);
+
+pub enum Command {
+    /// Read the file again.
+    Reload,
+    Stop,
+}
+
+pub struct Reconciler {
+    targets: Targets,
+    board: StatusBoard,
+    timeline: Timeline,
+    desired: Desired,
+    actual: Actual,
+    applied_generation: u64,
+    errors: Vec<AppliedError>,
+    refused: Option<String>,
+}
+
+impl Reconciler {
+    /// Takes over what an earlier daemon has left in the maps. Nothing is applied before [`Self::reconcile`].
+    pub fn new(
+        mut desired: Desired,
+        mut targets: Targets,
+        board: StatusBoard,
+        timeline: Timeline,
+    ) -> Result<Self, ApplyError> {
+        let (services, vips) = targets.datapath.existing()?;
+        desired.generation = 1;
+        let actual = Actual {
+            vips: vips.into_iter().collect(),
+            services: services.into_iter().map(|key| (key, None)).collect(),
+            ..Actual::default()
+        };
+        Ok(Reconciler {
+            targets,
+            board,
+            timeline,
+            desired,
+            actual,
+            applied_generation: 0,
+            errors: Vec::new(),
+            refused: None,
+        })
+    }
+
+    /// Reconciles until told to stop. `path` is read on every reload.
+    pub fn run(mut self, path: &Path, commands: &Receiver<Command>) {
+        self.reconcile();
+        loop {
+            match commands.recv_timeout(RETRY) {
+                Ok(Command::Reload) => drop(self.reload(path)),
+                Ok(Command::Stop) | Err(RecvTimeoutError::Disconnected) => return,
+                Err(RecvTimeoutError::Timeout) if self.errors.is_empty() => {}
+                Err(RecvTimeoutError::Timeout) => self.reconcile(),
+            }
+        }
+    }
+
+    /// Accepts the file and applies it, or refuses it and says why. Returns the generation.
+    pub fn reload(&mut self, path: &Path) -> Result<u64, String> {
+        let loaded = config::load(path).map_err(|error| error.to_string());
+        self.accept(loaded.and_then(|desired| self.changeable(desired)))
+    }
+
+    fn changeable(&self, desired: Desired) -> Result<Desired, String> {
+        match differences(&self.desired.fixed, &desired.fixed).as_slice() {
+            [] => Ok(desired),
+            sections => Err(format!(
+                "a running daemon cannot change {}: restart it (established flows survive that)",
+                sections.join(", ")
+            )),
+        }
+    }
+
+    fn accept(&mut self, desired: Result<Desired, String>) -> Result<u64, String> {
+        match desired {
+            Ok(desired) => {
+                let generation = self.desired.generation + 1;
+                self.desired = Desired {
+                    generation,
+                    ..desired
+                };
+                self.refused = None;
+                info!(generation, "configuration accepted");
+                self.timeline
+                    .record("config-accepted", [("generation", generation.into())]);
+                self.reconcile();
+                Ok(generation)
+            }
+            Err(reason) => {
+                error!(
+                    generation = self.desired.generation,
+                    "configuration refused, the last one keeps running: {reason}"
+                );
+                self.timeline
+                    .record("config-refused", [("reason", reason.as_str().into())]);
+                self.refused = Some(reason.clone());
+                self.publish();
+                Err(reason)
+            }
+        }
+    }
+
+    /// Applies what is missing. What fails is kept as an error; the rest is applied all the same.
+    pub fn reconcile(&mut self) {
+        self.errors.clear();
+        let mut unserved = BTreeSet::new();
+        for operation in plan(&self.desired, &self.actual) {
+            let operation = self.without(operation, &unserved);
+            match apply(&mut self.targets, &operation) {
+                Ok(()) => self.actual.record(operation),
+                Err(reason) => {
+                    warn!("{operation}: {reason}");
+                    self.actual.doubt(&operation);
+                    unserved.extend(operation.needed_by());
+                    self.errors.push(AppliedError {
+                        operation: operation.to_string(),
+                        reason: reason.to_string(),
+                    });
+                }
+            }
+        }
+        if self.errors.is_empty() && self.applied_generation != self.desired.generation {
+            self.applied_generation = self.desired.generation;
+            self.timeline
+                .record("config-applied", [("generation", self.applied_generation.into())]);
+        }
+        self.publish();
+    }
+
+    /// A VIP whose service could not be applied is not announced, unless it already is.
+    fn without(&self, operation: Operation, unserved: &BTreeSet<IpAddr>) -> Operation {
+        let Operation::Announce(mut announcements) = operation else {
+            return operation;
+        };
+        announcements.retain(|new| {
+            !unserved.contains(&new.prefix.addr())
+                || self
+                    .actual
+                    .announcements
+                    .iter()
+                    .any(|old| old.prefix == new.prefix)
+        });
+        Operation::Announce(announcements)
+    }
+
+    fn publish(&self) {
+        self.board
+            .services
+            .publish(self.desired.services.values().map(shown).collect());
+        self.board.node.publish(NodeStatus {
+            node: self.desired.fixed.node.name.clone(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            generation: self.desired.generation,
+            applied_generation: self.applied_generation,
+            errors: self.errors.clone(),
+            refused: self.refused.clone(),
+            ..NodeStatus::default()
+        });
+    }
+}
+
+fn apply(targets: &mut Targets, operation: &Operation) -> Result<(), ApplyError> {
+    match operation {
+        Operation::Announce(announcements) => targets.speaker.set_announcements(announcements),
+        Operation::RemoveNeighbor(address) => targets.speaker.remove_neighbor(*address),
+        Operation::RemoveSession(remote) => targets.bfd.remove_session(*remote),
+        Operation::RemoveInstance(name) => targets.election.remove_instance(name),
+        Operation::RemoveService(key) => targets.datapath.remove_service(key),
+        Operation::RemoveVip(vip) => targets.datapath.remove_vip(*vip),
+        Operation::PutVip(vip) => targets.datapath.put_vip(*vip),
+        Operation::PutService(service) => targets.datapath.put_service(service),
+        Operation::PutInstance(placed) => targets.election.put_instance(&placed.instance, &placed.vips),
+        Operation::PutSession(session) => targets.bfd.put_session(session),
+        Operation::PutNeighbor(neighbor) => targets.speaker.put_neighbor(neighbor),
+    }
+}
+
+/// Sections that differ, by their name in the file.
+fn differences(running: &Fixed, wanted: &Fixed) -> Vec<&'static str> {
+    [
+        ("[node]", running.node != wanted.node),
+        ("[datapath]", running.datapath != wanted.datapath),
+        ("[bgp] (as, listen, listen-port)", running.bgp != wanted.bgp),
+        ("[[ha.peer]]", running.peers != wanted.peers),
+        ("[sync]", running.sync != wanted.sync),
+        ("[api]", running.api != wanted.api),
+        ("[metrics]", running.metrics != wanted.metrics),
+    ]
+    .into_iter()
+    .filter_map(|(name, differs)| differs.then_some(name))
+    .collect()
+}
+
+fn shown(service: &Service) -> api::Service {
+    api::Service {
+        name: service.name.clone(),
+        vip: service.key.vip.to_string(),
+        port: service.key.port,
+        protocol: service.key.protocol.to_string(),
+        mode: service.mode.to_string(),
+        select: service.select.to_string(),
+        instance: service.instance.clone(),
+        endpoints: service
+            .endpoints
+            .iter()
+            .map(|endpoint| Endpoint {
+                address: endpoint.address.to_string(),
+                port: endpoint.port,
+                weight: endpoint.weight.into(),
+            })
+            .collect(),
+        healthy: service.healthy(),
+        ..api::Service::default()
+    }
+}

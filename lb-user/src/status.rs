@@ -4,10 +4,14 @@
 //! the API and the metrics read the newest copy. Nobody reaches into a driver, and publishing never blocks
 //! (see `handoff`), so the failover path may publish as well.
 
+use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use api::{BfdSession, Counter, FlowTable, HaStatus, Neighbor, NodeStatus, Service, SyncPeer};
 
+use crate::desired::{Protocol, ServiceKey};
 use crate::handoff::{Fold, Handoff};
 
 /// Copies that may wait for a reader.
@@ -43,13 +47,33 @@ impl<T> Slot<T> {
     }
 }
 
+/// Counters of one service.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ServiceCounters {
+    /// Flows created since the start.
+    pub flows: u64,
+    pub packets: u64,
+    pub bytes: u64,
+}
+
+/// How well the BFD thread keeps its deadlines.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct BfdThread {
+    /// It runs under SCHED_FIFO; otherwise it fell back to the ordinary scheduler.
+    pub realtime: bool,
+    /// Latest wake-up after a deadline since the start.
+    pub lateness_max: Duration,
+}
+
 /// What each driver publishes.
-#[derive(Default)]
 pub struct Board {
+    started: Instant,
     /// By the reconciler.
     pub node: Slot<NodeStatus>,
-    /// By the data path: services with their counters.
+    /// By the reconciler: services as configured; [`Board::services_counted`] adds the counters.
     pub services: Slot<Vec<Service>>,
+    /// By the data path.
+    pub service_counters: Slot<BTreeMap<ServiceKey, ServiceCounters>>,
     /// By the data path: flows, and packets by reason.
     pub flows: Slot<FlowTable>,
     pub counters: Slot<Vec<Counter>>,
@@ -57,6 +81,7 @@ pub struct Board {
     pub neighbors: Slot<Vec<Neighbor>>,
     /// By the BFD thread.
     pub bfd: Slot<Vec<BfdSession>>,
+    pub bfd_thread: Slot<BfdThread>,
     /// By the failover thread.
     pub ha: Slot<HaStatus>,
     /// By the synchronisation.
@@ -64,13 +89,86 @@ pub struct Board {
 }
 
 /// A handle; clones share the board: `board.neighbors.publish(..)`.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct StatusBoard(Arc<Board>);
+
+impl Default for StatusBoard {
+    fn default() -> Self {
+        StatusBoard(Arc::new(Board {
+            started: Instant::now(),
+            node: Slot::default(),
+            services: Slot::default(),
+            service_counters: Slot::default(),
+            flows: Slot::default(),
+            counters: Slot::default(),
+            neighbors: Slot::default(),
+            bfd: Slot::default(),
+            bfd_thread: Slot::default(),
+            ha: Slot::default(),
+            sync: Slot::default(),
+        }))
+    }
+}
 
 impl StatusBoard {
     pub fn new() -> Self {
         Self::default()
     }
+}
+
+impl Board {
+    pub fn uptime(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    /// Services as configured, with the counters of the data path.
+    pub fn services_counted(&self) -> Vec<Service> {
+        let counters = self.service_counters.newest();
+        let mut services = self.services.newest().as_ref().clone();
+        for service in &mut services {
+            let Some(counted) = key(service).and_then(|key| counters.get(&key)) else {
+                continue;
+            };
+            (service.flows, service.packets, service.bytes) = (counted.flows, counted.packets, counted.bytes);
+        }
+        services
+    }
+
+    /// The node as a whole: what the reconciler says, and a summary of the rest.
+    pub fn node_status(&self) -> NodeStatus {
+        let (neighbors, ha) = (self.neighbors.newest(), self.ha.newest());
+        let count = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
+        NodeStatus {
+            uptime_ms: u64::try_from(self.uptime().as_millis()).unwrap_or(u64::MAX),
+            services: count(self.services.newest().len()),
+            neighbors: count(neighbors.len()),
+            neighbors_established: count(
+                neighbors
+                    .iter()
+                    .filter(|neighbor| neighbor.state == "established")
+                    .count(),
+            ),
+            roles: ha
+                .instances
+                .iter()
+                .map(|instance| format!("{}={}", instance.name, instance.role))
+                .collect(),
+            draining: ha.draining,
+            ..self.node.newest().as_ref().clone()
+        }
+    }
+}
+
+fn key(service: &Service) -> Option<ServiceKey> {
+    let vip: IpAddr = service.vip.parse().ok()?;
+    let protocol = [Protocol::Tcp, Protocol::Udp]
+        .into_iter()
+        .find(|protocol| protocol.to_string() == service.protocol)?;
+    Some(ServiceKey {
+        vip,
+        port: service.port,
+        protocol,
+    })
 }
 
 impl std::ops::Deref for StatusBoard {
