@@ -23,6 +23,7 @@ pub mod failover;
 pub mod handoff;
 pub mod keygen;
 pub mod links;
+pub mod log;
 pub mod metrics;
 pub mod plan;
 pub mod privilege;
