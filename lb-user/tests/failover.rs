@@ -1,0 +1,306 @@
+//! The failover thread against the kernel: addresses move, and the other end of the link hears of it.
+
+mod support;
+
+use std::net::IpAddr;
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
+
+use ha::{Hello, InstanceHello, Role, Standing};
+use lb_user::apply::Election as _;
+use lb_user::bgp_driver::{self, Command as BgpCommand};
+use lb_user::desired::{FloatingAddress, HaPeer, Instance};
+use lb_user::failover::{self, Command, Drained, FailoverHandle};
+use lb_user::status::StatusBoard;
+use lb_user::timeline::Timeline;
+use socket2::{Domain, Protocol, Socket, Type};
+use support::{LEFT, Pair, RIGHT, until};
+
+const PEER: &str = "192.0.2.2";
+const FLOATING: &str = "192.0.2.100/24";
+const FLOATING6: &str = "2001:db8::100/64";
+const VIP: &str = "203.0.113.10/32";
+
+fn instance() -> Instance {
+    let floating = |address: &str, prefix_length| FloatingAddress {
+        address: address.parse().unwrap(),
+        prefix_length,
+        interface: "eth0".into(),
+    };
+    Instance {
+        id: 0,
+        name: "default".into(),
+        priority: 100,
+        preempt: true,
+        addresses: vec![floating("192.0.2.100", 24), floating("2001:db8::100", 64)],
+        vip_interface: Some("eth0".into()),
+    }
+}
+
+struct Node {
+    handle: FailoverHandle,
+    board: StatusBoard,
+    timeline: Timeline,
+    bgp: tokio::sync::mpsc::UnboundedReceiver<BgpCommand>,
+    hellos: Receiver<Vec<u8>>,
+}
+
+/// The failover thread of a node in the left namespace.
+fn start(pair: &Pair, peers: Vec<HaPeer>) -> Node {
+    pair.enter(LEFT);
+    let (bgp_handle, bgp) = bgp_driver::channel();
+    let (hello_sender, hellos) = channel();
+    let (board, timeline) = (StatusBoard::new(), Timeline::new());
+    let (mut handle, inbox) = failover::inbox(&[instance()]);
+    let setup = failover::Setup {
+        node: "lb1".into(),
+        boot: 1,
+        peers,
+        instances: vec![instance()],
+        uplinks: Vec::new(),
+        bgp: bgp_handle,
+        hello: Box::new(move |bytes| {
+            let _ = hello_sender.send(bytes);
+        }),
+        timeline: timeline.clone(),
+        board: board.clone(),
+    };
+    handle
+        .put_instance(&instance(), &["203.0.113.10".parse().unwrap()])
+        .unwrap();
+    failover::spawn(setup, inbox).expect("root may open the sockets");
+    Node {
+        handle,
+        board,
+        timeline,
+        bgp,
+        hellos,
+    }
+}
+
+fn peer() -> HaPeer {
+    HaPeer {
+        name: "lb2".into(),
+        address: PEER.parse().unwrap(),
+        local: "192.0.2.1".parse().unwrap(),
+    }
+}
+
+fn addresses(pair: &Pair) -> String {
+    pair.output(LEFT, &["ip", "-o", "addr", "show", "dev", "eth0"])
+}
+
+fn holds(pair: &Pair, address: &str) -> bool {
+    addresses(pair).contains(&format!(" {address} "))
+}
+
+fn wait_for_addresses(pair: &Pair, present: bool) {
+    for address in [FLOATING, FLOATING6, VIP] {
+        until(&format!("{address} present: {present}"), || {
+            (holds(pair, address) == present, addresses(pair))
+        });
+    }
+}
+
+/// Frames that arrive in the right namespace from now on.
+fn capture(pair: &Pair) -> Receiver<Vec<u8>> {
+    let (sender, frames) = channel();
+    let (ready, opened) = channel();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            pair.enter(RIGHT);
+            const ETH_P_ALL: i32 = 3;
+            let protocol = Protocol::from(i32::from((ETH_P_ALL as u16).to_be()));
+            let socket = Socket::new(Domain::PACKET, Type::RAW, Some(protocol)).unwrap();
+            std::thread::spawn(move || {
+                use std::io::Read;
+                let mut socket = socket;
+                let mut buffer = vec![0; 2048];
+                while let Ok(length) = socket.read(&mut buffer) {
+                    if sender.send(buffer[..length].to_vec()).is_err() {
+                        return;
+                    }
+                }
+            });
+            ready.send(()).unwrap();
+        });
+    });
+    opened.recv().unwrap();
+    frames
+}
+
+fn mac_of_left(pair: &Pair) -> Vec<u8> {
+    let text = pair.output(LEFT, &["cat", "/sys/class/net/eth0/address"]);
+    text.trim()
+        .split(':')
+        .map(|byte| u8::from_str_radix(byte, 16).unwrap())
+        .collect()
+}
+
+/// How often each kind of claim for the address was heard: (ARP requests, ARP replies, advertisements).
+fn heard(frames: &[Vec<u8>], mac: &[u8], address: IpAddr) -> (usize, usize, usize) {
+    let mut count = (0, 0, 0);
+    for frame in frames
+        .iter()
+        .filter(|frame| frame.len() >= 42 && frame[6..12] == *mac)
+    {
+        match address {
+            IpAddr::V4(address) if frame[12..14] == [8, 6] => {
+                if frame[28..32] == address.octets() && frame[38..42] == address.octets() {
+                    match frame[21] {
+                        1 => count.0 += 1,
+                        2 => count.1 += 1,
+                        _ => {}
+                    }
+                }
+            }
+            IpAddr::V6(address) if frame.len() >= 86 && frame[12..14] == [0x86, 0xdd] => {
+                if frame[54] == 136 && frame[62..78] == address.octets() {
+                    count.2 += 1;
+                }
+            }
+            _ => {}
+        }
+    }
+    count
+}
+
+#[test]
+fn a_lone_node_claims_and_the_neighbourhood_hears_it() {
+    let pair = Pair::new("lone");
+    let frames = capture(&pair);
+    let mac = mac_of_left(&pair);
+    let mut node = start(&pair, Vec::new());
+    wait_for_addresses(&pair, true);
+    let shown = addresses(&pair);
+    let floating6 = shown.lines().find(|line| line.contains(FLOATING6)).unwrap();
+    assert!(!floating6.contains("tentative"), "usable at once: {floating6}");
+
+    // Once at the claim and three times after it.
+    let mut seen = Vec::new();
+    until("every address is told four times, in both forms of ARP", || {
+        seen.extend(frames.try_iter());
+        let told: Vec<_> = ["192.0.2.100", "203.0.113.10", "2001:db8::100"]
+            .iter()
+            .map(|address| heard(&seen, &mac, address.parse().unwrap()))
+            .collect();
+        (told == [(4, 4, 0), (4, 4, 0), (0, 0, 4)], told)
+    });
+
+    let mut roles = Vec::new();
+    until("the speaker is told to announce as master", || {
+        while let Ok(command) = node.bgp.try_recv() {
+            if let BgpCommand::SetRole {
+                instance: 0,
+                preference,
+            } = command
+            {
+                roles.push(preference);
+            }
+        }
+        (
+            roles == [bgp::Preference::Joining, bgp::Preference::Master],
+            roles.clone(),
+        )
+    });
+    until("the status shows it", || {
+        let status = node.board.ha.newest();
+        let shown = status.instances.first().is_some_and(|instance| {
+            instance.role == "master" && instance.master == "lb1" && instance.addresses.len() == 3
+        });
+        (shown, status)
+    });
+    let kinds: Vec<String> = node
+        .timeline
+        .events(None)
+        .into_iter()
+        .map(|event| event.kind)
+        .collect();
+    let position = |kind: &str| kinds.iter().position(|known| known == kind);
+    assert!(
+        position("address-claimed") < position("role-changed"),
+        "claims come first: {kinds:?}"
+    );
+}
+
+#[test]
+fn leftovers_are_removed_and_a_better_peer_takes_the_addresses() {
+    let pair = Pair::new("peer");
+    for address in [FLOATING, FLOATING6, VIP] {
+        pair.output(LEFT, &["ip", "addr", "add", address, "dev", "eth0", "nodad"]);
+        assert!(holds(&pair, address));
+    }
+    let node = start(&pair, vec![peer()]);
+    // Alive by BFD, and the holder: this node joins and must not answer for the addresses.
+    node.handle.send(Command::Bfd {
+        remote: PEER.parse().unwrap(),
+        up: true,
+        administrative: false,
+    });
+    let mut hello = Hello {
+        node: "lb2".into(),
+        boot: 7,
+        sequence: 1,
+        draining: false,
+        uplink: true,
+        instances: vec![InstanceHello {
+            name: "default".into(),
+            role: Role::Master,
+            holds: true,
+            standing: Standing::Current,
+            priority: 200,
+        }],
+    };
+    node.handle.send(Command::PeerHello(hello.encode()));
+    wait_for_addresses(&pair, false);
+    node.handle.send(Command::CaughtUp(true));
+    until("this node is the backup", || {
+        let status = node.board.ha.newest();
+        let backup = status
+            .instances
+            .first()
+            .is_some_and(|instance| instance.role == "backup");
+        (backup, status)
+    });
+
+    // Power loss of the peer.
+    node.handle.send(Command::Bfd {
+        remote: PEER.parse().unwrap(),
+        up: false,
+        administrative: false,
+    });
+    wait_for_addresses(&pair, true);
+
+    // It returns, joins, and later claims because it ranks first.
+    node.handle.send(Command::Bfd {
+        remote: PEER.parse().unwrap(),
+        up: true,
+        administrative: false,
+    });
+    (hello.boot, hello.sequence) = (8, 1);
+    node.handle.send(Command::PeerHello(hello.encode()));
+    wait_for_addresses(&pair, false);
+    let told = node
+        .hellos
+        .recv_timeout(support::DEADLINE)
+        .map(|bytes| Hello::decode(&bytes));
+    assert!(
+        matches!(told, Ok(Ok(hello)) if hello.node == "lb1"),
+        "hellos are sent and can be decoded"
+    );
+}
+
+#[test]
+fn a_drain_without_a_peer_ends_by_itself() {
+    let pair = Pair::new("drain");
+    let node = start(&pair, Vec::new());
+    wait_for_addresses(&pair, true);
+    node.handle.send(Command::Drain);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()
+        .unwrap();
+    let drained = runtime
+        .block_on(async { tokio::time::timeout(Duration::from_secs(20), node.handle.drained()).await });
+    assert_eq!(drained, Ok(Drained::Alone));
+}
