@@ -18,14 +18,24 @@
     reason = "the order of outputs must not depend on a hasher"
 )]
 
+mod announce;
+mod collision;
 mod config;
+mod connection;
+mod framer;
 mod io;
+mod jitter;
+mod pack;
+mod peer;
 mod policy;
+mod rib;
+mod session;
 mod speaker;
 mod status;
+pub mod wire;
 
 pub use config::{Families, Family, NextHops, PeerConfig, PeerId, SpeakerConfig};
 pub use io::{Cause, ConnectionId, Event, Input, Output};
-pub use policy::{Announcement, Ladder, Overrides, PathAttributes, Preference, Rung};
+pub use policy::{Announcement, GRACEFUL_SHUTDOWN, Ladder, Overrides, PathAttributes, Preference, Rung};
 pub use speaker::Speaker;
 pub use status::{AdvertisedRoute, BfdState, Counters, PeerState, PeerStatus};

@@ -1,59 +1,206 @@
 //! The speaker: all neighbours, one timer, one queue of outputs.
-use std::collections::VecDeque;
-use std::net::IpAddr;
+//!
+//! Distributes inputs to the neighbours they concern and holds what they share: the configuration, the desired
+//! announcements, the roles, the source of jitter. Inputs about ids that are not known (any more) are dropped,
+//! because the driver and the core may cross.
+use std::collections::{BTreeMap, VecDeque};
+use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
-use crate::config::{PeerId, SpeakerConfig};
-use crate::io::{ConnectionId, Input, Output};
+use crate::config::{PeerConfig, PeerId, SpeakerConfig};
+use crate::io::{Cause, ConnectionId, Input, Output};
+use crate::jitter::Jitter;
+use crate::peer::Peer;
+use crate::policy::{Announcement, Preference, Roles};
 use crate::status::{AdvertisedRoute, PeerStatus};
+use crate::wire::Cease;
 
+/// What all neighbours have in common.
 #[derive(Debug)]
-pub struct Speaker {
-    config: SpeakerConfig,
-    outputs: VecDeque<Output>,
+pub(crate) struct Shared {
+    pub(crate) config: SpeakerConfig,
+    pub(crate) jitter: Jitter,
+    pub(crate) announcements: Vec<Announcement>,
+    pub(crate) roles: Roles,
+    pub(crate) outputs: VecDeque<Output>,
     next_connection: u64,
 }
 
-impl Speaker {
-    pub fn new(config: SpeakerConfig) -> Self {
-        Speaker {
-            config,
-            outputs: VecDeque::new(),
-            next_connection: 1,
-        }
-    }
-
-    pub fn config(&self) -> &SpeakerConfig {
-        &self.config
-    }
-
-    /// An id for a connection that was accepted.
-    pub fn allocate_connection(&mut self) -> ConnectionId {
+impl Shared {
+    pub(crate) fn allocate_connection(&mut self) -> ConnectionId {
         let id = ConnectionId(self.next_connection);
         self.next_connection += 1;
         id
     }
+}
 
-    /// Whose connection this is, by its source address.
-    pub fn peer_by_address(&self, _address: IpAddr) -> Option<PeerId> {
-        None
+#[derive(Debug)]
+pub struct Speaker {
+    shared: Shared,
+    peers: BTreeMap<PeerId, Peer>,
+    stopped: bool,
+}
+
+impl Speaker {
+    pub fn new(config: SpeakerConfig) -> Self {
+        let shared = Shared {
+            jitter: Jitter::new(config.seed),
+            config,
+            announcements: Vec::new(),
+            roles: Roles::new(),
+            outputs: VecDeque::new(),
+            next_connection: 1,
+        };
+        Speaker {
+            shared,
+            peers: BTreeMap::new(),
+            stopped: false,
+        }
     }
 
-    pub fn handle(&mut self, _now: Instant, _input: Input<'_>) {}
+    pub fn config(&self) -> &SpeakerConfig {
+        &self.shared.config
+    }
+
+    /// An id for a connection that was accepted.
+    pub fn allocate_connection(&mut self) -> ConnectionId {
+        self.shared.allocate_connection()
+    }
+
+    /// Whose connection this is, by its source address.
+    pub fn peer_by_address(&self, address: IpAddr) -> Option<PeerId> {
+        self.peers
+            .values()
+            .find(|peer| peer.is_at(address))
+            .map(|peer| peer.id)
+    }
+
+    pub fn handle(&mut self, now: Instant, input: Input<'_>) {
+        match input {
+            Input::AddPeer(id, config) => self.add(now, id, config),
+            Input::RemovePeer(id) => {
+                self.peer(now, id, |peer, shared| {
+                    peer.disable(shared, Cease::PeerDeconfigured)
+                });
+                self.peers.remove(&id);
+            }
+            Input::Enable(id) => self.enable(now, id),
+            Input::Disable(id) => {
+                self.peer(now, id, |peer, shared| {
+                    peer.disable(shared, Cease::AdministrativeShutdown)
+                });
+            }
+            Input::Connected { connection, local } => {
+                self.owner(now, connection, |peer, shared| {
+                    peer.connected(now, shared, connection, local)
+                });
+            }
+            Input::ConnectFailed { connection, reason } => {
+                self.owner(now, connection, |peer, shared| {
+                    peer.connect_failed(shared, connection, reason);
+                });
+            }
+            Input::Accepted {
+                connection,
+                peer,
+                local,
+            } => self.accepted(now, connection, peer, local),
+            Input::Received { connection, bytes } => {
+                self.owner(now, connection, |peer, shared| {
+                    peer.received(now, shared, connection, bytes)
+                });
+            }
+            Input::Closed { connection } => {
+                self.owner(now, connection, |peer, shared| peer.closed(shared, connection));
+            }
+            Input::BfdDown(id) => self.peer(now, id, |peer, shared| peer.bfd_down(shared)),
+            Input::BfdUp(id) => self.peer(now, id, |peer, shared| peer.bfd_up(now, shared)),
+            Input::SetAnnouncements(announcements) => {
+                self.shared.announcements = announcements;
+                self.announce(now, Cause::Announcements);
+            }
+            Input::SetRole { instance, preference } => self.set_role(now, instance, preference),
+            Input::Shutdown => {
+                self.stopped = true;
+                self.each(now, |peer, shared| {
+                    peer.disable(shared, Cease::AdministrativeShutdown)
+                });
+            }
+            Input::Timeout => self.each(now, |peer, shared| peer.timeout(now, shared)),
+        }
+    }
 
     pub fn poll_output(&mut self) -> Option<Output> {
-        self.outputs.pop_front()
+        self.shared.outputs.pop_front()
     }
 
     pub fn poll_timeout(&self) -> Option<Instant> {
-        None
+        self.peers.values().filter_map(Peer::deadline).min()
     }
 
     pub fn peers(&self) -> Vec<PeerStatus> {
-        Vec::new()
+        self.peers.values().map(Peer::status).collect()
     }
 
-    pub fn adj_rib_out(&self, _peer: PeerId) -> Vec<AdvertisedRoute> {
-        Vec::new()
+    pub fn adj_rib_out(&self, peer: PeerId) -> Vec<AdvertisedRoute> {
+        self.peers.get(&peer).map(Peer::advertised).unwrap_or_default()
+    }
+
+    fn add(&mut self, now: Instant, id: PeerId, config: PeerConfig) {
+        if let Some(peer) = self.peers.get_mut(&id) {
+            peer.reconfigure(now, &mut self.shared, config);
+            peer.settle(now, &mut self.shared);
+            return;
+        }
+        self.peers.insert(id, Peer::new(now, id, config));
+        self.enable(now, id);
+    }
+
+    fn enable(&mut self, now: Instant, id: PeerId) {
+        if !self.stopped {
+            self.peer(now, id, |peer, shared| peer.enable(now, shared));
+        }
+    }
+
+    fn accepted(&mut self, now: Instant, connection: ConnectionId, id: PeerId, local: SocketAddr) {
+        let known = self.peers.values().any(|peer| peer.owns(connection));
+        if known || !self.peers.contains_key(&id) {
+            self.shared.outputs.push_back(Output::Close { connection });
+        } else {
+            self.peer(now, id, |peer, shared| {
+                peer.accepted(now, shared, connection, local)
+            });
+        }
+    }
+
+    fn set_role(&mut self, now: Instant, instance: u32, preference: Preference) {
+        if self.shared.roles.insert(instance, preference) != Some(preference) {
+            self.announce(now, Cause::Role { instance, preference });
+        }
+    }
+
+    fn announce(&mut self, now: Instant, cause: Cause) {
+        self.each(now, |peer, shared| peer.announce(now, shared, cause));
+    }
+
+    fn peer(&mut self, now: Instant, id: PeerId, act: impl FnOnce(&mut Peer, &mut Shared)) {
+        if let Some(peer) = self.peers.get_mut(&id) {
+            act(peer, &mut self.shared);
+            peer.settle(now, &mut self.shared);
+        }
+    }
+
+    fn owner(&mut self, now: Instant, connection: ConnectionId, act: impl FnOnce(&mut Peer, &mut Shared)) {
+        if let Some(peer) = self.peers.values_mut().find(|peer| peer.owns(connection)) {
+            act(peer, &mut self.shared);
+            peer.settle(now, &mut self.shared);
+        }
+    }
+
+    fn each(&mut self, now: Instant, mut act: impl FnMut(&mut Peer, &mut Shared)) {
+        for peer in self.peers.values_mut() {
+            act(peer, &mut self.shared);
+            peer.settle(now, &mut self.shared);
+        }
     }
 }

@@ -6,7 +6,11 @@ use std::time::{Duration, Instant};
 use ipnet::IpNet;
 
 use crate::config::{Families, PeerId};
+use crate::peer::Peer;
 use crate::policy::PathAttributes;
+use crate::rib::Route;
+use crate::session::Negotiated;
+use crate::wire::Capability;
 
 /// State of a neighbour in the words of RFC 4271 section 8.2.2; of two connections the more advanced one counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -98,4 +102,46 @@ pub struct AdvertisedRoute {
     pub prefix: IpNet,
     pub next_hop: IpAddr,
     pub attributes: PathAttributes,
+}
+
+impl Peer {
+    pub(crate) fn status(&self) -> PeerStatus {
+        let established = self.established();
+        let negotiated = established
+            .and_then(|connection| connection.state.link())
+            .map(|link| &link.negotiated);
+        PeerStatus {
+            id: self.id,
+            address: self.config.address,
+            remote_as: self.config.remote_as,
+            description: self.config.description.clone(),
+            enabled: self.enabled,
+            state: self.state,
+            since: self.since,
+            bfd: self.bfd,
+            local: established.and_then(|connection| connection.local),
+            router_id: negotiated.map(|negotiated| negotiated.identifier),
+            hold_time: negotiated.and_then(|negotiated| negotiated.hold),
+            keepalive: negotiated.and_then(Negotiated::keepalive),
+            families: negotiated
+                .map(|negotiated| negotiated.families)
+                .unwrap_or_default(),
+            capabilities: negotiated
+                .map(|negotiated| negotiated.capabilities.iter().map(Capability::name).collect())
+                .unwrap_or_default(),
+            advertised: self.rib.len(),
+            received: self.received.len(),
+            counters: self.counters,
+            last_error: self.last_error.clone(),
+        }
+    }
+
+    pub(crate) fn advertised(&self) -> Vec<AdvertisedRoute> {
+        let row = |(prefix, route): (&IpNet, &Route)| AdvertisedRoute {
+            prefix: *prefix,
+            next_hop: route.next_hop.address,
+            attributes: PathAttributes::clone(&route.attributes),
+        };
+        self.rib.iter().map(row).collect()
+    }
 }

@@ -1,0 +1,58 @@
+//! One TCP connection of a neighbour: who opened it, its state, its bytes not yet understood.
+use std::net::SocketAddr;
+
+use crate::collision::{Initiator, Phase};
+use crate::framer::Framer;
+use crate::io::ConnectionId;
+use crate::session::State;
+use crate::status::PeerState;
+use crate::wire::{Context, DecodeError, Message};
+
+#[derive(Debug)]
+pub(crate) struct Connection {
+    pub(crate) id: ConnectionId,
+    pub(crate) initiator: Initiator,
+    pub(crate) local: Option<SocketAddr>,
+    pub(crate) state: State,
+    pub(crate) framer: Framer,
+}
+
+impl Connection {
+    pub(crate) fn new(id: ConnectionId, initiator: Initiator, local: Option<SocketAddr>) -> Self {
+        Connection {
+            id,
+            initiator,
+            local,
+            state: State::Connect,
+            framer: Framer::default(),
+        }
+    }
+
+    pub(crate) fn phase(&self) -> Phase {
+        match self.state {
+            State::Connect | State::OpenSent { .. } => Phase::Opening,
+            State::OpenConfirm(_) => Phase::Confirmed,
+            State::Established(_) => Phase::Established,
+        }
+    }
+
+    pub(crate) fn peer_state(&self) -> PeerState {
+        match self.state {
+            State::Connect => PeerState::Connect,
+            State::OpenSent { .. } => PeerState::OpenSent,
+            State::OpenConfirm(_) => PeerState::OpenConfirm,
+            State::Established(_) => PeerState::Established,
+        }
+    }
+
+    /// Whether there is no point in connecting beside this one: it is our own, or it has got past the OPEN. One
+    /// that was accepted and stays silent does not count.
+    pub(crate) fn holds_back_connect(&self) -> bool {
+        self.initiator == Initiator::Local || self.phase() != Phase::Opening
+    }
+
+    pub(crate) fn next_message(&mut self, external: bool) -> Option<Result<Message, DecodeError>> {
+        let four_octet = self.state.link().is_none_or(|link| link.negotiated.four_octet);
+        self.framer.next(Context { four_octet, external })
+    }
+}

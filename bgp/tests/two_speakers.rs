@@ -1,0 +1,591 @@
+//! Two speakers on one virtual clock: establishment, collision, timers, BFD, routes.
+#![allow(
+    clippy::panic,
+    clippy::unwrap_used,
+    clippy::wildcard_enum_match_arm,
+    reason = "a test fails by panicking and looks at one kind of output at a time"
+)]
+mod net;
+
+use std::time::Duration;
+
+use bgp::{
+    Announcement, BfdState, Cause, Families, Family, Input, NextHops, Output, PeerConfig, PeerState,
+    Preference,
+};
+use net::{Net, PEER};
+
+const MS: Duration = Duration::from_millis(1);
+const SECOND: Duration = Duration::from_secs(1);
+
+fn pair() -> Net {
+    Net::pair([65001, 65000], [MS, MS])
+}
+
+fn up(net: &mut Net) {
+    net.introduce();
+    assert!(net.run_until(5 * SECOND, Net::established));
+}
+
+fn vip(prefix: &str, instance: u32) -> Announcement {
+    Announcement {
+        prefix: prefix.parse().unwrap(),
+        instance,
+        healthy: true,
+        overrides: None,
+    }
+}
+
+fn down_reasons(net: &Net, node: usize) -> Vec<String> {
+    let reason = |output: &Output| match output {
+        Output::PeerDown { reason, .. } => Some(reason.clone()),
+        _ => None,
+    };
+    net.nodes[node].outputs.iter().filter_map(reason).collect()
+}
+
+#[test]
+fn active_meets_passive() {
+    let mut net = pair();
+    let passive = PeerConfig {
+        passive: true,
+        ..net.config(1)
+    };
+    net.input(1, Input::AddPeer(PEER, passive));
+    let active = net.config(0);
+    net.input(0, Input::AddPeer(PEER, active));
+    assert!(net.run_until(SECOND, Net::established));
+    assert_eq!(net.count(1, |output| matches!(output, Output::Connect { .. })), 0);
+    let status = &net.nodes[0].speaker.peers()[0];
+    assert_eq!(status.hold_time, Some(9 * SECOND));
+    assert_eq!(status.keepalive, Some(3 * SECOND));
+    assert_eq!(status.families, Families::BOTH);
+    assert_eq!(status.router_id.unwrap().to_string(), "10.0.0.2");
+}
+
+#[test]
+fn a_simultaneous_open_ends_in_one_session_whatever_the_delays() {
+    for first in (0..40).step_by(3) {
+        for second in (1..40).step_by(3) {
+            let mut net = Net::pair([65001, 65000], [first * MS, second * MS]);
+            net.introduce();
+            assert!(
+                net.run_until(10 * SECOND, Net::established),
+                "delays {first} {second}"
+            );
+            // And it stays.
+            net.run(60 * SECOND);
+            assert!(net.established(), "delays {first} {second}");
+            for node in 0..2 {
+                let ups = net.count(node, |output| matches!(output, Output::PeerUp { .. }));
+                let downs = net.count(node, |output| matches!(output, Output::PeerDown { .. }));
+                assert_eq!(ups, downs + 1);
+                assert_eq!(net.nodes[node].speaker.peers()[0].state, PeerState::Established);
+            }
+        }
+    }
+}
+
+#[test]
+fn equal_delays_collide_and_the_greater_identifier_wins() {
+    let mut net = pair();
+    net.introduce();
+    assert!(net.run_until(SECOND, Net::established));
+    net.run(SECOND);
+    assert_eq!(net.nodes[0].speaker.peers()[0].counters.collisions, 1);
+    assert_eq!(net.nodes[0].speaker.peers()[0].counters.flaps, 0);
+    // Node 1 has the greater identifier: the connection it opened is the one that is up.
+    let connect = |output: &Output| match output {
+        Output::Connect { connection, .. } => Some(*connection),
+        _ => None,
+    };
+    let up = |output: &Output| match output {
+        Output::PeerUp { connection, .. } => Some(*connection),
+        _ => None,
+    };
+    let outputs = &net.nodes[1].outputs;
+    assert_eq!(outputs.iter().find_map(connect), outputs.iter().find_map(up));
+}
+
+#[test]
+fn equal_identifiers_in_different_ases_collide_by_as() {
+    let mut net = pair();
+    let config = bgp::SpeakerConfig {
+        router_id: net.nodes[1].speaker.config().router_id,
+        ..net.nodes[0].speaker.config().clone()
+    };
+    net.nodes[0].speaker = bgp::Speaker::new(config);
+    up(&mut net);
+    net.run(20 * SECOND);
+    assert!(net.established());
+}
+
+#[test]
+fn keepalives_hold_the_session_and_a_silent_cut_ends_it_after_the_hold_time() {
+    let mut net = pair();
+    up(&mut net);
+    net.run(300 * SECOND);
+    assert!(net.established());
+    net.cut();
+    net.run(6 * SECOND - 10 * MS);
+    assert!(net.established(), "the last keepalive is at most 3 s old");
+    net.run(4 * SECOND);
+    assert!(!net.established());
+    assert_eq!(down_reasons(&net, 0), ["sent: hold timer expired (4/0)"]);
+}
+
+#[test]
+fn hold_time_zero_needs_no_keepalive_and_never_expires() {
+    let mut net = pair();
+    for node in 0..2 {
+        let config = PeerConfig {
+            hold_time: Duration::ZERO,
+            ..net.config(node)
+        };
+        net.input(node, Input::AddPeer(PEER, config));
+    }
+    assert!(net.run_until(SECOND, Net::established));
+    assert_eq!(net.nodes[0].speaker.poll_timeout(), None);
+    net.cut();
+    net.run(3600 * SECOND);
+    assert!(net.established());
+    assert_eq!(net.nodes[0].speaker.peers()[0].hold_time, None);
+}
+
+#[test]
+fn the_shorter_hold_time_wins() {
+    let mut net = pair();
+    let (short, long) = (
+        net.config(0),
+        PeerConfig {
+            hold_time: 90 * SECOND,
+            ..net.config(1)
+        },
+    );
+    net.input(
+        0,
+        Input::AddPeer(
+            PEER,
+            PeerConfig {
+                hold_time: 3 * SECOND,
+                ..short
+            },
+        ),
+    );
+    net.input(1, Input::AddPeer(PEER, long));
+    assert!(net.run_until(SECOND, Net::established));
+    for node in 0..2 {
+        assert_eq!(net.nodes[node].speaker.peers()[0].hold_time, Some(3 * SECOND));
+    }
+    net.run(60 * SECOND);
+    assert!(net.established());
+}
+
+#[test]
+fn a_refused_connect_is_retried_until_the_neighbour_listens() {
+    let mut net = pair();
+    net.nodes[1].listening = false;
+    let config = net.config(0);
+    net.input(0, Input::AddPeer(PEER, config));
+    let passive = PeerConfig {
+        passive: true,
+        ..net.config(1)
+    };
+    net.input(1, Input::AddPeer(PEER, passive));
+    net.run(10 * SECOND);
+    let connects = net.count(0, |output| matches!(output, Output::Connect { .. }));
+    assert!(
+        (10..=14).contains(&connects),
+        "{connects} attempts in 10 s at a retry time of 0.75 to 1 s"
+    );
+    assert_eq!(net.state(0), PeerState::Active);
+    net.nodes[1].listening = true;
+    assert!(net.run_until(2 * SECOND, Net::established));
+}
+
+#[test]
+fn a_connect_without_an_answer_is_given_up_and_made_again() {
+    let mut net = pair();
+    net.cut();
+    let config = net.config(0);
+    net.input(0, Input::AddPeer(PEER, config));
+    net.run(5 * SECOND);
+    let connects = net.count(0, |output| matches!(output, Output::Connect { .. }));
+    let closes = net.count(0, |output| matches!(output, Output::Close { .. }));
+    assert!(connects >= 5, "{connects}");
+    assert_eq!(closes, connects - 1);
+}
+
+#[test]
+fn a_neighbour_that_never_sends_an_open_is_dropped() {
+    let mut net = pair();
+    let config = PeerConfig {
+        passive: true,
+        ..net.config(0)
+    };
+    net.input(0, Input::AddPeer(PEER, config));
+    let connection = net.nodes[0].speaker.allocate_connection();
+    let local = "10.0.0.1:179".parse().unwrap();
+    net.input(
+        0,
+        Input::Accepted {
+            connection,
+            peer: PEER,
+            local,
+        },
+    );
+    assert_eq!(net.state(0), PeerState::OpenSent);
+    net.run(59 * SECOND);
+    assert_eq!(net.state(0), PeerState::OpenSent);
+    net.run(2 * SECOND);
+    assert_eq!(net.state(0), PeerState::Active);
+}
+
+#[test]
+fn bfd_down_ends_the_session_at_once_and_bfd_up_brings_it_back() {
+    let mut net = pair();
+    up(&mut net);
+    net.input(0, Input::BfdUp(PEER));
+    let sent = net.nodes[0].sent.len();
+    net.input(0, Input::BfdDown(PEER));
+    assert_eq!(net.state(0), PeerState::Active);
+    assert_eq!(down_reasons(&net, 0), ["sent: BFD down (6/10)"]);
+    assert_eq!(net.nodes[0].sent[sent + 19..], [6, 10]);
+    // Held back on both sides: nothing is connected, what comes in is closed.
+    net.run(700 * MS);
+    assert_eq!(net.state(0), PeerState::Active);
+    assert_eq!(net.nodes[0].speaker.peers()[0].bfd, BfdState::Down);
+    net.input(0, Input::BfdUp(PEER));
+    assert_eq!(net.state(0), PeerState::Connect);
+    assert!(net.run_until(SECOND, Net::established));
+}
+
+#[test]
+fn after_bfd_down_the_retry_timer_also_ends_the_wait() {
+    let mut net = pair();
+    up(&mut net);
+    net.input(0, Input::BfdUp(PEER));
+    net.input(0, Input::BfdDown(PEER));
+    assert!(net.run_until(5 * SECOND, Net::established));
+    // Down again without having been up is not news.
+    net.input(0, Input::BfdDown(PEER));
+    assert!(net.established());
+}
+
+#[test]
+fn bfd_that_was_never_up_does_not_matter() {
+    let mut net = pair();
+    up(&mut net);
+    net.input(0, Input::BfdDown(PEER));
+    net.run(10 * SECOND);
+    assert!(net.established());
+    assert!(down_reasons(&net, 0).is_empty());
+}
+
+#[test]
+fn shutdown_says_why_and_stays_down() {
+    let mut net = pair();
+    up(&mut net);
+    net.input(0, Input::Shutdown);
+    net.run(30 * SECOND);
+    assert_eq!(net.state(0), PeerState::Idle);
+    assert_eq!(down_reasons(&net, 1), ["received: administrative shutdown (6/2)"]);
+    assert_eq!(net.nodes[0].speaker.poll_timeout(), None);
+    net.input(0, Input::Enable(PEER));
+    assert_eq!(net.state(0), PeerState::Idle);
+}
+
+#[test]
+fn disable_enable_remove_and_reconfigure() {
+    let mut net = pair();
+    up(&mut net);
+    net.input(0, Input::Disable(PEER));
+    assert_eq!(net.state(0), PeerState::Idle);
+    net.run(10 * SECOND);
+    assert_eq!(net.state(0), PeerState::Idle);
+    net.input(0, Input::Enable(PEER));
+    assert!(net.run_until(3 * SECOND, Net::established));
+    net.run(SECOND);
+    let same = net.config(0);
+    net.input(0, Input::AddPeer(PEER, same.clone()));
+    assert!(net.established(), "nothing has changed");
+    net.input(
+        0,
+        Input::AddPeer(
+            PEER,
+            PeerConfig {
+                description: "router".to_owned(),
+                ..same.clone()
+            },
+        ),
+    );
+    assert!(net.established(), "nothing the neighbour could see has changed");
+    net.input(
+        0,
+        Input::AddPeer(
+            PEER,
+            PeerConfig {
+                hold_time: 30 * SECOND,
+                ..same
+            },
+        ),
+    );
+    assert!(!net.established());
+    assert!(net.run_until(5 * SECOND, Net::established));
+    net.input(0, Input::RemovePeer(PEER));
+    net.run(SECOND);
+    assert!(net.nodes[0].speaker.peers().is_empty());
+    assert!(down_reasons(&net, 1).contains(&"received: peer de-configured (6/3)".to_owned()));
+}
+
+#[test]
+fn a_wrong_as_is_refused_with_the_reason() {
+    let mut net = pair();
+    let config = PeerConfig {
+        remote_as: 64999,
+        ..net.config(0)
+    };
+    net.input(0, Input::AddPeer(PEER, config));
+    let passive = PeerConfig {
+        passive: true,
+        ..net.config(1)
+    };
+    net.input(1, Input::AddPeer(PEER, passive));
+    net.run(SECOND / 2);
+    let status = &net.nodes[0].speaker.peers()[0];
+    assert_eq!(
+        status.last_error.as_deref(),
+        Some("sent: bad peer AS (2/2): 65000 instead of 64999")
+    );
+    assert_eq!(status.counters.established, 0);
+}
+
+#[test]
+fn no_common_family_is_refused() {
+    let mut net = pair();
+    let (first, second) = (net.config(0), net.config(1));
+    net.input(
+        0,
+        Input::AddPeer(
+            PEER,
+            PeerConfig {
+                families: Families::IPV4,
+                passive: true,
+                ..first
+            },
+        ),
+    );
+    net.input(
+        1,
+        Input::AddPeer(
+            PEER,
+            PeerConfig {
+                families: Families::IPV6,
+                ..second
+            },
+        ),
+    );
+    net.run(SECOND / 2);
+    let errors: Vec<String> = (0..2)
+        .filter_map(|node| net.nodes[node].speaker.peers()[0].last_error.clone())
+        .collect();
+    assert!(
+        errors
+            .iter()
+            .any(|error| error.contains("unsupported capability (2/7)")),
+        "{errors:?}"
+    );
+}
+
+#[test]
+fn a_neighbour_that_restarts_gets_in_once_the_old_session_is_known_to_be_dead() {
+    let mut net = pair();
+    up(&mut net);
+    net.run(SECOND);
+    // The neighbour loses its memory; its host answers the old connection with a reset.
+    let fresh = net::speaker(1, 65000);
+    net.nodes[1].speaker = fresh;
+    let config = net.config(1);
+    net.input(1, Input::AddPeer(PEER, config));
+    let old = net.nodes[0].outputs.iter().find_map(|output| match output {
+        Output::PeerUp { connection, .. } => Some(*connection),
+        _ => None,
+    });
+    let keepalives = net.nodes[0].speaker.peers()[0].counters.messages_out;
+    net.run(10 * MS);
+    assert_eq!(
+        net.nodes[0].speaker.peers()[0].counters.messages_out,
+        keepalives + 1,
+        "a probe of the old one"
+    );
+    net.input(
+        0,
+        Input::Closed {
+            connection: old.unwrap(),
+        },
+    );
+    assert!(net.run_until(3 * SECOND, Net::established));
+}
+
+#[test]
+fn routes_follow_role_health_and_refresh() {
+    let mut net = pair();
+    let v6 = NextHops {
+        ipv6: Some("2001:db8::1".parse().unwrap()),
+        ..NextHops::default()
+    };
+    let config = PeerConfig {
+        next_hops: v6,
+        ..net.config(0)
+    };
+    net.input(0, Input::AddPeer(PEER, config));
+    let config = net.config(1);
+    net.input(1, Input::AddPeer(PEER, config));
+    let vips = vec![
+        vip("203.0.113.10/32", 0),
+        vip("203.0.113.11/32", 0),
+        vip("2001:db8:1::10/128", 0),
+    ];
+    net.input(0, Input::SetAnnouncements(vips.clone()));
+    assert!(net.run_until(5 * SECOND, Net::established));
+    net.run(SECOND);
+    assert_eq!(
+        net.nodes[1].speaker.peers()[0].received,
+        0,
+        "no role, no announcement"
+    );
+
+    net.input(
+        0,
+        Input::SetRole {
+            instance: 0,
+            preference: Preference::Backup,
+        },
+    );
+    net.run(SECOND);
+    assert_eq!(net.nodes[1].speaker.peers()[0].received, 3);
+
+    net.input(
+        0,
+        Input::SetRole {
+            instance: 0,
+            preference: Preference::Master,
+        },
+    );
+    let Some(Output::UpdateSent {
+        announced: 3,
+        withdrawn: 0,
+        messages: 2,
+        cause,
+        summary,
+        ..
+    }) = net.nodes[0].outputs.last().cloned()
+    else {
+        panic!("{:?}", net.nodes[0].outputs.last())
+    };
+    assert_eq!(
+        cause,
+        Cause::Role {
+            instance: 0,
+            preference: Preference::Master
+        }
+    );
+    assert!(
+        summary.contains("203.0.113.10/32 and 1 more: med 10 path [65001]"),
+        "{summary}"
+    );
+
+    let mut fewer = vips;
+    fewer[0].healthy = false;
+    net.input(0, Input::SetAnnouncements(fewer));
+    assert!(
+        matches!(
+            net.nodes[0].outputs.last(),
+            Some(Output::UpdateSent {
+                announced: 0,
+                withdrawn: 1,
+                ..
+            })
+        ),
+        "only the difference is sent"
+    );
+    net.run(SECOND);
+    assert_eq!(net.nodes[1].speaker.peers()[0].received, 2);
+    assert_eq!(net.nodes[0].speaker.adj_rib_out(PEER).len(), 2);
+
+    // ROUTE-REFRESH for IPv6.
+    let mut refresh = vec![0xff; 16];
+    refresh.extend([0, 23, 5, 0, 2, 0, 1]);
+    let up = net.nodes[0].outputs.iter().find_map(|output| match output {
+        Output::PeerUp { connection, .. } => Some(*connection),
+        _ => None,
+    });
+    net.input(
+        0,
+        Input::Received {
+            connection: up.unwrap(),
+            bytes: &refresh,
+        },
+    );
+    let Some(Output::UpdateSent {
+        announced: 1,
+        withdrawn: 0,
+        cause,
+        ..
+    }) = net.nodes[0].outputs.last()
+    else {
+        panic!("{:?}", net.nodes[0].outputs.last())
+    };
+    assert_eq!(*cause, Cause::RouteRefresh { family: Family::Ipv6 });
+
+    net.input(
+        0,
+        Input::SetRole {
+            instance: 0,
+            preference: Preference::Withdrawn,
+        },
+    );
+    net.run(SECOND);
+    assert_eq!(net.nodes[1].speaker.peers()[0].received, 0);
+}
+
+#[test]
+fn a_session_that_comes_back_is_told_everything_again() {
+    let mut net = pair();
+    net.input(0, Input::SetAnnouncements(vec![vip("203.0.113.10/32", 0)]));
+    net.input(
+        0,
+        Input::SetRole {
+            instance: 0,
+            preference: Preference::Master,
+        },
+    );
+    up(&mut net);
+    net.run(SECOND);
+    assert_eq!(net.nodes[1].speaker.peers()[0].received, 1);
+    net.input(1, Input::Disable(PEER));
+    assert_eq!(net.nodes[1].speaker.peers()[0].received, 0);
+    net.run(SECOND);
+    assert!(net.nodes[0].speaker.adj_rib_out(PEER).is_empty());
+    net.input(1, Input::Enable(PEER));
+    assert!(net.run_until(5 * SECOND, |net| net.nodes[1].speaker.peers()[0].received == 1));
+}
+
+#[test]
+fn without_a_next_hop_of_the_family_nothing_is_announced_and_it_is_said() {
+    let mut net = pair();
+    net.input(0, Input::SetAnnouncements(vec![vip("2001:db8:1::10/128", 0)]));
+    net.input(
+        0,
+        Input::SetRole {
+            instance: 0,
+            preference: Preference::Master,
+        },
+    );
+    up(&mut net);
+    net.run(SECOND);
+    assert_eq!(net.nodes[1].speaker.peers()[0].received, 0);
+    let event = bgp::Event::NoNextHop { family: Family::Ipv6 };
+    let said = |output: &Output| matches!(output, Output::Event { event: other, .. } if *other == event);
+    assert_eq!(net.count(0, said), 1);
+}
