@@ -72,7 +72,7 @@ fn take_over(me: &Candidate<'_>, preempt: bool, holder: &Candidate<'_>, first: b
         Hold::Claim(Cause::PeerFault)
     } else if !me.draining && holder.draining {
         Hold::Claim(Cause::PeerDraining)
-    } else if preempt && me.priority > holder.priority {
+    } else if preempt && !me.draining && me.priority > holder.priority {
         Hold::Claim(Cause::Preemption)
     } else {
         Hold::Keep
@@ -103,8 +103,9 @@ pub fn standing(me: &Candidate<'_>, others: &[Candidate<'_>], caught_up: bool) -
     let current = caught_up && !others.is_empty() && holders == 1;
     match me.standing {
         _ if current => Standing::Current,
-        // The holder of a current table stays the authority when the channel breaks.
-        Standing::Current if me.holds => Standing::Current,
+        // The holder of a current table stays the authority when the channel breaks, and so does whoever was equal to a
+        // holder that has just vanished.
+        Standing::Current if me.holds || (holders == 0 && caught_up) => Standing::Current,
         Standing::Current | Standing::Stale => Standing::Stale,
         Standing::Fresh => Standing::Fresh,
     }

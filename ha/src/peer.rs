@@ -16,9 +16,16 @@ pub(crate) struct Peer {
     /// While liveness is `Hello`: silence until then counts as death.
     expires: Option<Instant>,
     hello: Option<Hello>,
-    /// Boot and sequence of the last accepted hello; outlives `hello`.
-    last: Option<(u64, u64)>,
+    /// The last accepted hello; outlives `hello`.
+    last: Option<Last>,
     past: Vec<u64>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Last {
+    boot: u64,
+    sequence: u64,
+    at: Instant,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,22 +96,28 @@ impl Peer {
             return Heard::Dead;
         }
         let (boot, sequence) = (hello.boot, hello.sequence);
-        if self.past.contains(&boot) {
-            return Heard::Old;
-        }
-        let new_boot = match self.last {
-            Some((last, newest)) if last == boot && sequence <= newest => return Heard::Old,
-            Some((last, _)) if last == boot => false,
-            Some((last, _)) => {
+        let last = self.last.replace(Last {
+            boot,
+            sequence,
+            at: now,
+        });
+        let new_boot = last.is_none_or(|last| last.boot != boot);
+        if let Some(last) = last {
+            // Boots have no order: should a late hello have been taken for a new incarnation, its silence tells.
+            let speaking = now < last.at + dead_after;
+            if (!new_boot && sequence <= last.sequence) || (new_boot && speaking && self.past.contains(&boot))
+            {
+                self.last = Some(last);
+                return Heard::Old;
+            }
+            if new_boot {
+                self.past.retain(|&past| past != boot);
                 if self.past.len() >= PAST_BOOTS {
                     self.past.remove(0);
                 }
-                self.past.push(last);
-                true
+                self.past.push(last.boot);
             }
-            None => true,
-        };
-        self.last = Some((boot, sequence));
+        }
         self.hello = Some(hello);
         if self.liveness != Liveness::Up {
             self.liveness = Liveness::Hello;
@@ -143,7 +156,7 @@ impl Peer {
         PeerStatus {
             node: self.name.clone(),
             liveness: self.liveness,
-            boot: self.last.map(|(boot, _)| boot),
+            boot: self.last.map(|last| last.boot),
             draining: self.hello.as_ref().is_some_and(|h| h.draining),
             uplink: self.hello.as_ref().is_some_and(|h| h.uplink),
             roles: roles.map(|i| (i.name.clone(), i.role, i.holds)).collect(),

@@ -1,1 +1,6 @@
-//! Rules.
+//! Two elections on one virtual clock.
+
+mod codec;
+mod explore;
+mod rules;
+mod world;
