@@ -1,0 +1,507 @@
+//! A lab that is up: made from its files, handed out node by node, taken down without a trace.
+//!
+//! `Running::up` removes what an earlier run left, makes namespaces, links and the wire, runs every
+//! node's `exec` and then starts every node's `cmd`. Dropping a `Running` takes the lab down, unless
+//! [`Running::keep`] was called. A lock per lab name makes concurrent users wait for each other:
+//! namespaces have one name space per kernel.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::ErrorKind;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use nix::fcntl::{Flock, FlockArg};
+use nix::sys::signal::Signal;
+use serde::{Deserialize, Serialize};
+
+use crate::binaries;
+use crate::clock::monotonic_ns;
+use crate::error::{Context, Error, Result};
+use crate::lab::{Lab, WIRE};
+use crate::link::{self, VethEnd};
+use crate::netns::{Netns, run};
+use crate::node::{Booting, Node};
+use crate::process::Process;
+use crate::topology::Link;
+use crate::wire::{self, Wire};
+
+/// How long the kernel may take to free a namespace or an interface.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+pub struct Running {
+    lab: Lab,
+    nodes: BTreeMap<String, Node>,
+    wire: Option<Wire>,
+    keep: bool,
+    /// None when attached: looking must not wait for whoever runs the lab.
+    _lock: Option<Flock<File>>,
+}
+
+/// When a node's power went.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct PowerCut {
+    /// The wire swallows both directions of all its links from here on.
+    pub cut_ns: u64,
+    /// SIGKILL was sent to everything in it.
+    pub killed_ns: u64,
+}
+
+/// What another process needs to find a lab that is up.
+#[derive(Default, Serialize, Deserialize)]
+struct State {
+    nodes: BTreeMap<String, NodeState>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct NodeState {
+    init: Process,
+    main: Option<Process>,
+}
+
+impl Running {
+    /// Brings a lab up, replacing a run of it that is up or was left behind.
+    ///
+    /// # Errors
+    /// Not root, a program is missing, or a step failed; then nothing is left behind.
+    pub fn up(lab: &Lab) -> Result<Self> {
+        check_requirements(lab)?;
+        let lock = lock(lab)?;
+        remove(lab)?;
+        let folder = lab.run_folder();
+        match fs::remove_dir_all(&folder) {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                return Err(error).context(|| folder.display().to_string());
+            }
+            _ => {}
+        }
+        fs::create_dir_all(&folder).context(|| folder.display().to_string())?;
+        let wire = (!lab.settings.wires.is_empty()).then(|| Wire::new(&folder, &lab.settings.wires));
+        let mut running = Self {
+            lab: lab.clone(),
+            nodes: BTreeMap::new(),
+            wire,
+            keep: false,
+            _lock: Some(lock),
+        };
+        running.build()?;
+        Ok(running)
+    }
+
+    /// A lab that `lab up` left up.
+    ///
+    /// # Errors
+    /// It is not up.
+    pub fn attach(lab: &Lab) -> Result<Self> {
+        let folder = lab.run_folder();
+        let not_up = || Error::Missing(format!("lab {} is not up", lab.name()));
+        let text = fs::read(folder.join("state.json")).map_err(|_| not_up())?;
+        let state: State = serde_json::from_slice(&text).map_err(|_| not_up())?;
+        let mut nodes = BTreeMap::new();
+        for (name, config) in &lab.topology.nodes {
+            // A node without power has no state.
+            if let Some(node) = state.nodes.get(name) {
+                let netns = Netns::of(lab.name(), name);
+                let node = Node::attach(name, netns, config.clone(), &folder, node.init, node.main);
+                nodes.insert(name.clone(), node.map_err(|_| not_up())?);
+            }
+        }
+        let wire = (!lab.settings.wires.is_empty()).then(|| Wire::new(&folder, &lab.settings.wires));
+        Ok(Self {
+            lab: lab.clone(),
+            nodes,
+            wire,
+            keep: true,
+            _lock: None,
+        })
+    }
+
+    /// Leaves the lab up when this value goes.
+    pub fn keep(&mut self) {
+        self.keep = true;
+    }
+
+    #[must_use]
+    pub fn lab(&self) -> &Lab {
+        &self.lab
+    }
+
+    /// # Errors
+    /// There is no such node, or it is without power.
+    pub fn node(&self, name: &str) -> Result<&Node> {
+        self.nodes.get(name).ok_or_else(|| missing(name))
+    }
+
+    /// # Errors
+    /// As for [`Running::node`].
+    pub fn node_mut(&mut self, name: &str) -> Result<&mut Node> {
+        self.nodes.get_mut(name).ok_or_else(|| missing(name))
+    }
+
+    /// The nodes that have power, by name.
+    pub fn nodes(&self) -> impl Iterator<Item = &Node> {
+        self.nodes.values()
+    }
+
+    /// # Errors
+    /// The lab has no link on a wire.
+    pub fn wire(&self) -> Result<&Wire> {
+        self.wire
+            .as_ref()
+            .ok_or_else(|| Error::Wire("this lab has no wire".into()))
+    }
+
+    /// Takes the power of a node: first its links go dead in both directions, then all its processes
+    /// are killed, then its namespace is removed. In this order nobody hears a last word of it.
+    ///
+    /// # Errors
+    /// A link of the node is not on the wire, or a step failed.
+    pub fn power_cut(&mut self, name: &str) -> Result<PowerCut> {
+        let node = self.node(name)?;
+        if let Some((link, _)) = self
+            .lab
+            .topology
+            .links_of(name)
+            .find(|(link, _)| !self.lab.is_wired(link))
+        {
+            let message = format!(
+                "link {} is not on the wire; a power cut needs all links of the node there",
+                link.name()
+            );
+            return Err(Error::Node {
+                node: name.to_owned(),
+                message,
+            });
+        }
+        let cut_ns = self.wire()?.blackhole_node(name, true)?;
+        node.init().signal(Signal::SIGKILL)?;
+        let killed_ns = monotonic_ns();
+        node.kill()?;
+        node.netns().delete()?;
+        self.nodes.remove(name);
+        self.save()?;
+        Ok(PowerCut { cut_ns, killed_ns })
+    }
+
+    /// Gives a node its power back: it boots with nothing but its files.
+    ///
+    /// # Errors
+    /// It has power, or a step failed.
+    pub fn revive(&mut self, name: &str) -> Result<()> {
+        let config = self.lab.topology.nodes.get(name).ok_or_else(|| missing(name))?;
+        if self.nodes.contains_key(name) {
+            return Err(Error::Node {
+                node: name.to_owned(),
+                message: "has power".into(),
+            });
+        }
+        let mut node = Booting::start(self.lab.name(), name, config, &self.lab.run_folder())?.finish()?;
+        for (link, end) in self.lab.topology.links_of(name) {
+            let Some(pair) = self.pairs(link).into_iter().nth(end) else {
+                continue;
+            };
+            self.wait_absent(&pair[1])?;
+            make_pair(&pair, link.mtu)?;
+        }
+        let wire = self.wire()?;
+        wire.attach(name)?;
+        wire.blackhole_node(name, false)?;
+        node.prepare()?;
+        node.start()?;
+        self.nodes.insert(name.to_owned(), node);
+        self.save()
+    }
+
+    /// Takes the lab down.
+    ///
+    /// # Errors
+    /// Something could not be removed.
+    pub fn down(mut self) -> Result<()> {
+        self.keep = true;
+        remove(&self.lab)
+    }
+
+    fn build(&mut self) -> Result<()> {
+        let folder = self.lab.run_folder();
+        let mut booting = Vec::new();
+        for (name, config) in &self.lab.topology.nodes {
+            booting.push(Booting::start(self.lab.name(), name, config, &folder)?);
+        }
+        if self.wire.is_some() {
+            self.wire_netns().create()?;
+            let quiet = ["netns", "exec", self.wire_netns().name(), "sysctl", "-qw"].map(str::to_owned);
+            let mut arguments: Vec<&str> = quiet.iter().map(String::as_str).collect();
+            arguments.extend([
+                "net.ipv6.conf.all.disable_ipv6=1",
+                "net.ipv6.conf.default.disable_ipv6=1",
+            ]);
+            run("ip", &arguments)?;
+        }
+        for booting in booting {
+            let node = booting.finish()?;
+            self.nodes.insert(node.name().to_owned(), node);
+        }
+        for link in &self.lab.topology.links {
+            for pair in self.pairs(link) {
+                make_pair(&pair, link.mtu)?;
+            }
+        }
+        if self.wire.is_some() {
+            self.start_wire()?;
+        }
+        self.save()?;
+        self.prepare()?;
+        self.nodes.values_mut().try_for_each(Node::start)?;
+        self.save()
+    }
+
+    /// Starts the main process of a node again.
+    ///
+    /// # Errors
+    /// There is no such node, or the program cannot be started.
+    pub fn restart(&mut self, name: &str) -> Result<()> {
+        self.node_mut(name)?.start()?;
+        self.save()
+    }
+
+    /// All nodes' `exec`, side by side: they do not depend on each other.
+    fn prepare(&self) -> Result<()> {
+        std::thread::scope(|scope| {
+            let threads: Vec<_> = self
+                .nodes
+                .values()
+                .map(|node| scope.spawn(|| node.prepare()))
+                .collect();
+            threads.into_iter().try_for_each(|thread| {
+                thread
+                    .join()
+                    .unwrap_or_else(|_| Err(Error::Missing("a thread of `exec` panicked".into())))
+            })
+        })
+    }
+
+    fn wire_netns(&self) -> Netns {
+        Netns::of(self.lab.name(), WIRE)
+    }
+
+    /// The veth pairs that realise a link: one, or two with the wire between. The node's end is first
+    /// in each; with a wire, pair `i` is the one of `link.ends[i]`.
+    fn pairs(&self, link: &Link) -> Vec<[VethEnd; 2]> {
+        let name = self.lab.name();
+        let ends = link.ends.clone().map(|end| VethEnd {
+            netns: Netns::of(name, &end.node),
+            address: Some(link::ethernet_address(name, &end)),
+            interface: end.interface,
+        });
+        let texts = link.ends.clone().map(|end| end.to_string());
+        let wired = self
+            .lab
+            .settings
+            .wires
+            .iter()
+            .position(|wire| wire.iter().all(|end| texts.contains(end)));
+        let Some(index) = wired else { return vec![ends] };
+        let forward = self
+            .lab
+            .settings
+            .wires
+            .get(index)
+            .is_some_and(|[first, _]| *first == texts[0]);
+        let mut inner = wire::interfaces(index);
+        if !forward {
+            inner.reverse();
+        }
+        let netns = self.wire_netns();
+        ends.into_iter()
+            .zip(inner)
+            .map(|(end, interface)| {
+                [
+                    end,
+                    VethEnd {
+                        netns: netns.clone(),
+                        interface,
+                        address: None,
+                    },
+                ]
+            })
+            .collect()
+    }
+
+    fn start_wire(&self) -> Result<()> {
+        let mut command = Command::new(binaries::lab()?);
+        command.arg("wire").arg("--netns").arg(self.wire_netns().path());
+        command.arg("--folder").arg(self.lab.run_folder());
+        command.args(["--seed", &self.lab.settings.seed.to_string()]);
+        command.args(["--links", &self.lab.settings.wires.len().to_string()]);
+        // It stays behind with its error stream; the log takes it, a pipe would never end.
+        let log = self.lab.run_folder().join("wire.log");
+        command.stdin(Stdio::null()).stdout(Stdio::null());
+        command.stderr(File::create(&log).context(|| log.display().to_string())?);
+        let status = command.status().context(|| "starting the wire".into())?;
+        if status.success() {
+            return Ok(());
+        }
+        Err(Error::Wire(
+            fs::read_to_string(&log).unwrap_or_default().trim().to_owned(),
+        ))
+    }
+
+    /// After a power cut the kernel removes the far end of a veth pair when it comes round to it.
+    fn wait_absent(&self, end: &VethEnd) -> Result<()> {
+        let deadline = Instant::now() + PATIENCE;
+        while run("ip", &["-n", end.netns.name(), "link", "show", &end.interface]).is_ok() {
+            if Instant::now() >= deadline {
+                let message = format!("{} of the earlier life is still there", end.interface);
+                return Err(Error::Wire(message));
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        Ok(())
+    }
+
+    fn save(&self) -> Result<()> {
+        let state = |node: &Node| NodeState {
+            init: node.init(),
+            main: node.main(),
+        };
+        let nodes = self
+            .nodes
+            .iter()
+            .map(|(name, node)| (name.clone(), state(node)))
+            .collect();
+        let file = self.lab.run_folder().join("state.json");
+        let text = serde_json::to_vec_pretty(&State { nodes }).map_err(std::io::Error::from);
+        text.and_then(|text| fs::write(&file, text))
+            .context(|| file.display().to_string())
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if !self.keep
+            && let Err(error) = remove(&self.lab)
+        {
+            eprintln!("lab {}: {error}", self.lab.name());
+        }
+    }
+}
+
+/// Brings a lab up, carries out the steps of `expected.toml`, and takes it down unless `keep`. A
+/// failure leaves diagnostics in the run folder.
+///
+/// # Errors
+/// The lab does not come up or is not what is expected of it.
+pub fn test(lab: &Lab, keep: bool) -> Result<()> {
+    let mut running = Running::up(lab)?;
+    if keep {
+        running.keep();
+    }
+    let expected = lab.expected.clone();
+    let result = expected.check(&mut running);
+    if let Err(error) = result {
+        let folder = running.diagnose()?;
+        let message = format!(
+            "lab {}: {error}
+diagnostics in {}",
+            lab.name(),
+            folder.display()
+        );
+        return Err(Error::Expectation(message));
+    }
+    if keep { Ok(()) } else { running.down() }
+}
+
+/// Removes every trace of a lab from the kernel, whoever left it. Its run folder stays.
+///
+/// # Errors
+/// Something could not be removed.
+pub fn down(lab: &Lab) -> Result<()> {
+    let _lock = lock(lab)?;
+    remove(lab)
+}
+
+fn remove(lab: &Lab) -> Result<()> {
+    let mut names: Vec<String> = lab.topology.nodes.keys().cloned().collect();
+    names.push(WIRE.to_owned());
+    let namespaces = Netns::of_lab(lab.name(), &names);
+    let mut left = Vec::new();
+    for netns in &namespaces {
+        left.extend(
+            netns
+                .processes()
+                .into_iter()
+                .filter_map(|pid| Process::of(pid.as_raw())),
+        );
+        netns.delete()?;
+    }
+    for process in left {
+        // What was there when its namespace was listed may be in the middle of dying.
+        let _ = process.signal(Signal::SIGKILL);
+        process.wait_gone(PATIENCE)?;
+    }
+    for name in ["state.json", "wire.sock"] {
+        let file: PathBuf = lab.run_folder().join(name);
+        match fs::remove_file(&file) {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                return Err(error).context(|| file.display().to_string());
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn make_pair(pair: &[VethEnd; 2], mtu: u32) -> Result<()> {
+    link::create([&pair[0], &pair[1]], mtu)?;
+    let wired = pair[1].address.is_none();
+    let far = if wired {
+        link::WIRE_OFFLOADS
+    } else {
+        link::NODE_OFFLOADS
+    };
+    for (end, offloads) in pair.iter().zip([link::NODE_OFFLOADS, far]) {
+        link::offloads_off(&end.netns, &end.interface, offloads)?;
+        link::up(end)?;
+    }
+    Ok(())
+}
+
+fn missing(node: &str) -> Error {
+    Error::Node {
+        node: node.to_owned(),
+        message: "does not exist or is without power".into(),
+    }
+}
+
+fn lock(lab: &Lab) -> Result<Flock<File>> {
+    let path = PathBuf::from(format!("/run/lock/clab-{}.lock", lab.name()));
+    fs::create_dir_all("/run/lock").context(|| "/run/lock".into())?;
+    let file = File::create(&path).context(|| path.display().to_string())?;
+    Flock::lock(file, FlockArg::LockExclusive)
+        .map_err(|(_, errno)| errno)
+        .context(|| path.display().to_string())
+}
+
+fn check_requirements(lab: &Lab) -> Result<()> {
+    if !nix::unistd::Uid::effective().is_root() {
+        return Err(Error::Missing("labs make namespaces and need root".into()));
+    }
+    let mut wanted: Vec<String> = ["ip", "sysctl"].map(str::to_owned).to_vec();
+    wanted.extend(lab.settings.requires.iter().cloned());
+    let mains = lab
+        .topology
+        .nodes
+        .values()
+        .filter_map(|node| node.command.as_ref()?.first());
+    wanted.extend(mains.cloned());
+    let missing = binaries::missing(&wanted)?;
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let list = missing.join(", ");
+    Err(Error::Missing(format!(
+        "lab {} needs programs that are not there: {list} (`tools/setup peers`, `cargo build`)",
+        lab.name()
+    )))
+}
