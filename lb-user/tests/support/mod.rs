@@ -1,5 +1,6 @@
 //! Network namespaces for tests that need the kernel (root), and waiting on conditions with a deadline.
 #![allow(dead_code, reason = "every test file uses a part of it")]
+#![allow(clippy::expect_used, reason = "a test fails by panicking")]
 
 use std::fs::File;
 use std::process::{Child, Command, Stdio};
