@@ -47,6 +47,14 @@ pub(super) enum SocketEvent {
     },
 }
 
+/// What every connection needs of the driver.
+#[derive(Clone)]
+pub(super) struct Ends {
+    pub(super) events: mpsc::Sender<SocketEvent>,
+    /// Held while a connection lives, never used: the receiver ends when the last one is gone.
+    pub(super) alive: mpsc::Sender<()>,
+}
+
 /// The driver's side of a connection.
 pub(super) enum Connection {
     Connecting(AbortHandle),
@@ -68,7 +76,7 @@ impl Connection {
         connection: ConnectionId,
         local: Option<IpAddr>,
         remote: SocketAddr,
-        events: mpsc::Sender<SocketEvent>,
+        ends: Ends,
     ) -> Self {
         let task = tokio::task::spawn_local(async move {
             let result = match timeout(CONNECT, connect(local, remote)).await {
@@ -76,17 +84,16 @@ impl Connection {
                 Err(_) => Err(io::Error::from(io::ErrorKind::TimedOut)),
             };
             // The driver is gone only when the daemon ends.
-            let _ = events.send(SocketEvent::Connected { connection, result }).await;
+            let _ = ends
+                .events
+                .send(SocketEvent::Connected { connection, result })
+                .await;
         });
         Connection::Connecting(task.abort_handle())
     }
 
     /// Takes over a stream that is open.
-    pub(super) fn open(
-        connection: ConnectionId,
-        stream: TcpStream,
-        events: mpsc::Sender<SocketEvent>,
-    ) -> Self {
+    pub(super) fn open(connection: ConnectionId, stream: TcpStream, ends: Ends) -> Self {
         prepare(&stream);
         let shared = Rc::new(Shared {
             stream,
@@ -94,7 +101,7 @@ impl Connection {
             wake: Notify::new(),
             closing: std::cell::Cell::new(false),
         });
-        tokio::task::spawn_local(serve(connection, Rc::clone(&shared), events));
+        tokio::task::spawn_local(serve(connection, Rc::clone(&shared), ends));
         Connection::Open(shared)
     }
 
@@ -183,7 +190,7 @@ fn prepare(stream: &TcpStream) {
 }
 
 /// The task of an open connection.
-async fn serve(connection: ConnectionId, shared: Rc<Shared>, events: mpsc::Sender<SocketEvent>) {
+async fn serve(connection: ConnectionId, shared: Rc<Shared>, ends: Ends) {
     let mut buffer = vec![0; READ];
     while !shared.closing.get() {
         let alive = tokio::select! {
@@ -194,14 +201,14 @@ async fn serve(connection: ConnectionId, shared: Rc<Shared>, events: mpsc::Sende
                 Ok(Some([])) => Ok(false),
                 Ok(Some(bytes)) => {
                     let bytes = bytes.to_vec();
-                    Ok(events.send(SocketEvent::Received { connection, bytes }).await.is_ok())
+                    Ok(ends.events.send(SocketEvent::Received { connection, bytes }).await.is_ok())
                 }
                 Ok(None) => Ok(true),
                 Err(error) => Err(error),
             },
         };
         if !matches!(alive, Ok(true)) && !shared.closing.get() {
-            let _ = events.send(SocketEvent::Closed { connection }).await;
+            let _ = ends.events.send(SocketEvent::Closed { connection }).await;
             return;
         }
     }

@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 use tokio::sync::{mpsc, oneshot};
 use tracing::{debug, info, warn};
 
-use super::connection::{Connection, SocketEvent};
+use super::connection::{Connection, Ends, SocketEvent};
 use super::{Command, Setup, listener, status};
 use crate::desired::Neighbor;
 use crate::status::StatusBoard;
@@ -29,7 +29,9 @@ pub(super) struct Driver {
     peers: BTreeMap<IpAddr, Peer>,
     next_peer: u32,
     connections: BTreeMap<ConnectionId, Connection>,
-    events: mpsc::Sender<SocketEvent>,
+    ends: Ends,
+    /// Ends when no connection lives any more.
+    all_closed: Option<mpsc::Receiver<()>>,
     incoming: Option<mpsc::Receiver<SocketEvent>>,
     timeline: Timeline,
     board: StatusBoard,
@@ -47,13 +49,15 @@ struct Peer {
 impl Driver {
     pub(super) fn new(setup: Setup) -> Self {
         let (events, incoming) = mpsc::channel(EVENTS);
+        let (alive, all_closed) = mpsc::channel(1);
         Self {
             speaker: Speaker::new(setup.speaker),
             listen: setup.listen,
             peers: BTreeMap::new(),
             next_peer: 1,
             connections: BTreeMap::new(),
-            events,
+            ends: Ends { events, alive },
+            all_closed: Some(all_closed),
             incoming: Some(incoming),
             timeline: setup.timeline,
             board: setup.board,
@@ -66,7 +70,7 @@ impl Driver {
             return;
         };
         for address in &self.listen {
-            listener::spawn(*address, self.events.clone());
+            listener::spawn(*address, self.ends.events.clone());
         }
         let mut publish = tokio::time::interval(STATUS_INTERVAL);
         publish.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -165,10 +169,18 @@ impl Driver {
         self.handle(if up { Input::BfdUp(id) } else { Input::BfdDown(id) });
     }
 
+    /// Says Cease to everybody; `done` is told when the last connection has delivered it.
     fn shutdown(&mut self, done: oneshot::Sender<()>) {
-        // Messages are written where they are sent: afterwards the kernel has what the sockets took.
         self.handle(Input::Shutdown);
-        let _ = done.send(());
+        // The driver's own sender goes; those of the closing connections are left.
+        self.ends.alive = mpsc::channel(1).0;
+        let Some(mut all_closed) = self.all_closed.take() else {
+            return;
+        };
+        tokio::task::spawn_local(async move {
+            let _ = all_closed.recv().await;
+            let _ = done.send(());
+        });
     }
 
     fn event(&mut self, event: SocketEvent) {
@@ -199,7 +211,7 @@ impl Driver {
         let opened = result.and_then(|stream| Ok((stream.local_addr()?, stream)));
         match opened {
             Ok((local, stream)) => {
-                let open = Connection::open(connection, stream, self.events.clone());
+                let open = Connection::open(connection, stream, self.ends.clone());
                 self.connections.insert(connection, open);
                 self.handle(Input::Connected { connection, local });
             }
@@ -222,7 +234,7 @@ impl Driver {
         let connection = self.speaker.allocate_connection();
         self.connections.insert(
             connection,
-            Connection::open(connection, stream, self.events.clone()),
+            Connection::open(connection, stream, self.ends.clone()),
         );
         self.handle(Input::Accepted {
             connection,
@@ -239,7 +251,7 @@ impl Driver {
                 remote,
                 ..
             } => {
-                let connecting = Connection::connect(connection, local, remote, self.events.clone());
+                let connecting = Connection::connect(connection, local, remote, self.ends.clone());
                 self.connections.insert(connection, connecting);
             }
             Output::Send { connection, bytes } => self.send(connection, &bytes),
@@ -296,7 +308,7 @@ impl Driver {
         if let Err(error) = open.send(bytes) {
             debug!(%error, "BGP connection lost while writing");
             // The task finds the same error, or is told to stop; the speaker hears it through the queue.
-            let events = self.events.clone();
+            let events = self.ends.events.clone();
             tokio::task::spawn_local(async move {
                 let _ = events.send(SocketEvent::Closed { connection }).await;
             });

@@ -43,7 +43,7 @@ pub enum Command {
         remote: IpAddr,
         up: bool,
     },
-    /// Cease to everybody; answered when the last message is in the hands of the kernel.
+    /// Cease to everybody; answered when the neighbours have it, or within a second.
     Shutdown(oneshot::Sender<()>),
 }
 
