@@ -1,0 +1,74 @@
+//! `batonctl timeline`.
+
+use api::{Event, Value, path};
+
+use crate::Output;
+use crate::client::Client;
+use crate::failure::Failure;
+use crate::output::{show, table};
+
+#[derive(clap::Args)]
+pub(crate) struct Query {
+    /// Only events that are not older, for example 10m.
+    #[arg(long, value_name = "AGE")]
+    last: Option<String>,
+    #[command(flatten)]
+    output: Output,
+}
+
+impl Query {
+    pub(crate) fn run(&self, client: &Client) -> Result<(), Failure> {
+        let path = match &self.last {
+            None => path::TIMELINE.to_owned(),
+            Some(last) => format!("{}?last={}", path::TIMELINE, encoded(last)),
+        };
+        let events: Vec<Event> = client.get(&path)?;
+        show(self.output.output, &events, |events| text(events))
+    }
+}
+
+/// A query value: whatever is not plainly harmless as `%XX`.
+fn encoded(text: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'.';
+    text.bytes()
+        .map(|byte| {
+            if plain(byte) {
+                char::from(byte).to_string()
+            } else {
+                format!("%{byte:02X}")
+            }
+        })
+        .collect()
+}
+
+/// Milliseconds before the newest event tell a failover at a glance.
+fn text(events: &[Event]) -> String {
+    let newest = events.last().map_or(0, |event| event.monotonic_ns);
+    let rows = events.iter().map(|event| {
+        [
+            seconds(event.monotonic_ns),
+            before(newest - event.monotonic_ns.min(newest)),
+            event.kind.clone(),
+            fields(event),
+        ]
+    });
+    table(["MONOTONIC", "BEFORE-LAST", "EVENT", "FIELDS"], rows)
+}
+
+fn seconds(ns: u64) -> String {
+    format!("{}.{:06}", ns / 1_000_000_000, ns / 1000 % 1_000_000)
+}
+
+fn before(ns: u64) -> String {
+    format!("-{}.{:03}ms", ns / 1_000_000, ns / 1000 % 1000)
+}
+
+fn fields(event: &Event) -> String {
+    let shown = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let fields: Vec<String> = event
+        .fields
+        .iter()
+        .map(|(name, value)| format!("{name}={}", shown(value)))
+        .collect();
+    fields.join(" ").replace('\n', " ")
+}
