@@ -427,8 +427,8 @@ fn a_neighbour_that_restarts_gets_in_once_the_old_session_is_known_to_be_dead() 
     assert!(net.run_until(3 * SECOND, Net::established));
 }
 
-#[test]
-fn routes_follow_role_health_and_refresh() {
+/// Node 0 can announce both families to node 1.
+fn dual_stack() -> Net {
     let mut net = pair();
     let v6 = NextHops {
         ipv6: Some("2001:db8::1".parse().unwrap()),
@@ -441,13 +441,26 @@ fn routes_follow_role_health_and_refresh() {
     net.input(0, Input::AddPeer(PEER, config));
     let config = net.config(1);
     net.input(1, Input::AddPeer(PEER, config));
-    let vips = vec![
+    net.input(0, Input::SetAnnouncements(three_vips()));
+    assert!(net.run_until(5 * SECOND, Net::established));
+    net
+}
+
+fn three_vips() -> Vec<Announcement> {
+    vec![
         vip("203.0.113.10/32", 0),
         vip("203.0.113.11/32", 0),
         vip("2001:db8:1::10/128", 0),
-    ];
-    net.input(0, Input::SetAnnouncements(vips.clone()));
-    assert!(net.run_until(5 * SECOND, Net::established));
+    ]
+}
+
+fn set_role(net: &mut Net, instance: u32, preference: Preference) {
+    net.input(0, Input::SetRole { instance, preference });
+}
+
+#[test]
+fn routes_follow_the_role() {
+    let mut net = dual_stack();
     net.run(SECOND);
     assert_eq!(
         net.nodes[1].speaker.peers()[0].received,
@@ -455,23 +468,12 @@ fn routes_follow_role_health_and_refresh() {
         "no role, no announcement"
     );
 
-    net.input(
-        0,
-        Input::SetRole {
-            instance: 0,
-            preference: Preference::Backup,
-        },
-    );
+    set_role(&mut net, 0, Preference::Backup);
     net.run(SECOND);
     assert_eq!(net.nodes[1].speaker.peers()[0].received, 3);
 
-    net.input(
-        0,
-        Input::SetRole {
-            instance: 0,
-            preference: Preference::Master,
-        },
-    );
+    set_role(&mut net, 0, Preference::Master);
+    let last = net.nodes[0].outputs.last().cloned();
     let Some(Output::UpdateSent {
         announced: 3,
         withdrawn: 0,
@@ -479,9 +481,9 @@ fn routes_follow_role_health_and_refresh() {
         cause,
         summary,
         ..
-    }) = net.nodes[0].outputs.last().cloned()
+    }) = last
     else {
-        panic!("{:?}", net.nodes[0].outputs.last())
+        panic!("{last:?}")
     };
     assert_eq!(
         cause,
@@ -495,9 +497,33 @@ fn routes_follow_role_health_and_refresh() {
         "{summary}"
     );
 
-    let mut fewer = vips;
-    fewer[0].healthy = false;
-    net.input(0, Input::SetAnnouncements(fewer));
+    let before = net.nodes[0].outputs.len();
+    set_role(&mut net, 0, Preference::Master);
+    set_role(&mut net, 7, Preference::Master);
+    assert_eq!(
+        net.nodes[0].outputs.len(),
+        before,
+        "nothing has changed for the neighbour"
+    );
+
+    set_role(&mut net, 0, Preference::Withdrawn);
+    net.run(SECOND);
+    assert_eq!(net.nodes[1].speaker.peers()[0].received, 0);
+}
+
+#[test]
+fn routes_follow_health() {
+    let mut net = dual_stack();
+    net.input(
+        0,
+        Input::SetRole {
+            instance: 0,
+            preference: Preference::Master,
+        },
+    );
+    let mut vips = three_vips();
+    vips[0].healthy = false;
+    net.input(0, Input::SetAnnouncements(vips));
     assert!(
         matches!(
             net.nodes[0].outputs.last(),
@@ -512,19 +538,33 @@ fn routes_follow_role_health_and_refresh() {
     net.run(SECOND);
     assert_eq!(net.nodes[1].speaker.peers()[0].received, 2);
     assert_eq!(net.nodes[0].speaker.adj_rib_out(PEER).len(), 2);
+}
 
-    // ROUTE-REFRESH for IPv6.
-    let mut refresh = vec![0xff; 16];
-    refresh.extend([0, 23, 5, 0, 2, 0, 1]);
+#[test]
+fn a_route_refresh_brings_the_family_again() {
+    let mut net = dual_stack();
+    net.input(
+        0,
+        Input::SetRole {
+            instance: 0,
+            preference: Preference::Master,
+        },
+    );
     let up = net.nodes[0].outputs.iter().find_map(|output| match output {
         Output::PeerUp { connection, .. } => Some(*connection),
         _ => None,
     });
+    let connection = up.unwrap();
+    let refresh = |afi: u8, subtype: u8| {
+        let mut bytes = vec![0xff; 16];
+        bytes.extend([0, 23, 5, 0, afi, subtype, 1]);
+        bytes
+    };
     net.input(
         0,
         Input::Received {
-            connection: up.unwrap(),
-            bytes: &refresh,
+            connection,
+            bytes: &refresh(2, 0),
         },
     );
     let Some(Output::UpdateSent {
@@ -537,16 +577,24 @@ fn routes_follow_role_health_and_refresh() {
         panic!("{:?}", net.nodes[0].outputs.last())
     };
     assert_eq!(*cause, Cause::RouteRefresh { family: Family::Ipv6 });
-
+    // The markers of an enhanced refresh and a family nobody knows change nothing.
+    let before = net.nodes[0].outputs.len();
     net.input(
         0,
-        Input::SetRole {
-            instance: 0,
-            preference: Preference::Withdrawn,
+        Input::Received {
+            connection,
+            bytes: &refresh(1, 1),
         },
     );
-    net.run(SECOND);
-    assert_eq!(net.nodes[1].speaker.peers()[0].received, 0);
+    net.input(
+        0,
+        Input::Received {
+            connection,
+            bytes: &refresh(25, 0),
+        },
+    );
+    assert_eq!(net.nodes[0].outputs.len(), before);
+    assert!(net.established());
 }
 
 #[test]

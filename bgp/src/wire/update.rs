@@ -270,5 +270,6 @@ fn frame<'a>(reader: &mut Reader<'a>) -> Result<(u8, u8, Reader<'a>), DecodeErro
     } else {
         reader.u16()?.into()
     };
-    Ok((flags, code, reader.take(length)?))
+    // How long the length was is of no interest to anybody else.
+    Ok((flags & !table::FLAG_EXTENDED, code, reader.take(length)?))
 }
