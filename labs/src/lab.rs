@@ -30,6 +30,8 @@ pub struct Settings {
     pub requires: Vec<String>,
     /// Links that pass through the wire, by their two ends.
     pub wires: Vec<[String; 2]>,
+    /// Nodes that need certificates of one cluster in `../.run/pki` before the lab comes up.
+    pub certificates: Vec<String>,
     /// Seed of the wire's randomness.
     pub seed: u64,
 }
@@ -76,6 +78,16 @@ impl Lab {
             .unwrap_or(Path::new("/"))
             .join(".run")
             .join(self.name())
+    }
+
+    /// Certificates that all labs of this folder share.
+    #[must_use]
+    pub fn pki_folder(&self) -> PathBuf {
+        self.folder
+            .parent()
+            .unwrap_or(Path::new("/"))
+            .join(".run")
+            .join("pki")
     }
 
     #[must_use]
@@ -148,6 +160,16 @@ pub fn list() -> Result<Vec<PathBuf>> {
         .collect();
     found.sort();
     Ok(found)
+}
+
+/// The folder of a lab, found by name without reading its files.
+///
+/// # Errors
+/// There is no such lab.
+pub fn folder_of(name: impl AsRef<Path>) -> Result<PathBuf> {
+    let mut folder = find(name.as_ref())?;
+    folder.pop();
+    folder.canonicalize().context(|| folder.display().to_string())
 }
 
 fn find(name: &Path) -> Result<PathBuf> {

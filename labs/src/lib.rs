@@ -10,7 +10,7 @@
 //! let cut = running.power_cut("lb1")?;                  // cut.cut_ns: CLOCK_MONOTONIC
 //! running.revive("lb1")?;
 //! running.wire()?.blackhole("router:eth2", true)?;
-//! # labs::Result::Ok(())
+//! # Ok::<(), labs::Error>(())
 //! ```
 //!
 //! The library starts the `lab` program for the two kinds of processes that must outlive it: first
@@ -18,6 +18,7 @@
 //! namespaces `clab-<lab>-<node>`, so that whatever crashes can be found and removed later.
 
 mod binaries;
+mod certificates;
 mod clock;
 mod diagnostics;
 mod error;
@@ -35,7 +36,7 @@ mod words;
 
 pub use clock::monotonic_ns;
 pub use error::{Error, Result};
-pub use lab::{Lab, Settings, list};
+pub use lab::{Lab, Settings, folder_of, list};
 pub use link::ethernet_address;
 pub use netns::Netns;
 pub use node::Node;

@@ -145,10 +145,12 @@ pub(crate) fn spawn_detached(command: &mut Command, pidfd: &OwnedFd) -> Result<P
         MsgFlags::empty(),
     )
     .context(what)?;
-    let pid = message.cmsgs().context(what)?.find_map(|message| match message {
-        ControlMessageOwned::ScmCredentials(credentials) => Some(credentials.pid()),
-        _ => None,
-    });
+    let mut pid = None;
+    for control in message.cmsgs().context(what)? {
+        if let ControlMessageOwned::ScmCredentials(credentials) = control {
+            pid = Some(credentials.pid());
+        }
+    }
     let pid = pid.ok_or_else(|| Error::Missing(format!("`{program}` did not report its pid")))?;
     // A program that has ended already is found out by whoever looks at it next.
     Ok(Process::of(pid).unwrap_or(Process { pid, started: 0 }))

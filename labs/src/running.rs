@@ -17,6 +17,7 @@ use nix::sys::signal::Signal;
 use serde::{Deserialize, Serialize};
 
 use crate::binaries;
+use crate::certificates;
 use crate::clock::monotonic_ns;
 use crate::error::{Context, Error, Result};
 use crate::lab::{Lab, WIRE};
@@ -67,6 +68,9 @@ impl Running {
     /// Not root, a program is missing, or a step failed; then nothing is left behind.
     pub fn up(lab: &Lab) -> Result<Self> {
         check_requirements(lab)?;
+        if !lab.settings.certificates.is_empty() {
+            certificates::make(&lab.pki_folder(), &lab.settings.certificates)?;
+        }
         let lock = lock(lab)?;
         remove(lab)?;
         let folder = lab.run_folder();
