@@ -1,15 +1,237 @@
-//! Start-up order, wiring and signals.
+//! Start-up order, wiring, signals.
+//!
+//! Order: interfaces, data path (loaded or adopted), privileges dropped, failover, BFD, BGP, link monitor,
+//! reconciler, synchronisation, API. Every queue exists before the thread that serves it, so nobody is told
+//! too early. Threads of the failover path are separate from the main runtime, which carries the API, the
+//! synchronisation and the signals.
+//!
+//! When a thread of the failover path ends by itself the daemon exits with an error, and leaves the data path pinned and
+//! forwarding: the service manager starts a new daemon, which adopts it. A daemon that drained exits with 0.
+//!
+//! It must never decide anything about roles, routes or flows.
 
+mod interfaces;
+mod signals;
+mod targets;
+
+use std::io;
+use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::mpsc::channel;
+use std::thread::{Builder, JoinHandle};
+use std::time::Duration;
 
-use crate::desired::Desired;
+use bgp::SpeakerConfig;
+use sd_notify::NotifyState;
+use tokio::net::TcpListener;
+use tokio::runtime::Runtime;
+use tracing::{error, info};
 
-/// Why the daemon did not start, or ended.
+use self::signals::Signals;
+use self::targets::Neighbors;
+use crate::api_server::{self, Context};
+use crate::apply::{ApplyError, Targets};
+use crate::bgp_driver::{self, BgpHandle};
+use crate::desired::{Bgp, Desired, Instance};
+use crate::failover::{self, FailoverHandle};
+use crate::links::{self, LinkChange};
+use crate::privilege::{self, PrivilegeError};
+use crate::reconciler::Reconciler;
+use crate::status::StatusBoard;
+use crate::timeline::Timeline;
+
+/// Threads of the main runtime.
+const WORKERS: usize = 2;
+/// Tasks still running at the end get this long.
+const END: Duration = Duration::from_millis(200);
+
+/// Why the daemon ended.
 #[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct Failure(pub String);
+pub enum DaemonError {
+    #[error("interface {0} does not exist (datapath.interfaces)")]
+    Interface(String),
+    #[error("cannot give up privileges: {0}")]
+    Privileges(#[from] PrivilegeError),
+    #[error(transparent)]
+    Failover(#[from] failover::StartError),
+    #[error("cannot start {0}: {1}")]
+    Start(&'static str, io::Error),
+    #[error("cannot read what an earlier daemon left in the maps: {0}")]
+    Maps(ApplyError),
+    #[error("the {0} thread has ended; the data path goes on forwarding")]
+    Thread(&'static str),
+}
 
-/// Runs until told to stop. `config` is read again on SIGHUP.
-pub fn run(_config: &Path, _desired: Desired) -> Result<(), Failure> {
-    Err(Failure("the drivers are not wired yet".to_owned()))
+/// The threads and handles of a running daemon.
+struct Running {
+    failover: FailoverHandle,
+    bgp: BgpHandle,
+    threads: Vec<(&'static str, JoinHandle<()>)>,
+}
+
+impl Running {
+    /// A thread that ended although nobody asked it to.
+    fn ended_thread(&self) -> Option<&'static str> {
+        self.threads
+            .iter()
+            .find(|(_, thread)| thread.is_finished())
+            .map(|(name, _)| *name)
+    }
+
+    /// Takes leave of the neighbours.
+    async fn withdraw(&self, patience: Duration) {
+        if tokio::time::timeout(patience, self.bgp.shutdown()).await.is_err() {
+            info!("a BGP neighbour did not take the Cease in time");
+        }
+    }
+}
+
+/// Runs until told to stop. `path` is read again on SIGHUP.
+pub fn run(path: &Path, desired: Desired) -> Result<(), DaemonError> {
+    info!(
+        node = desired.fixed.node.name,
+        version = env!("CARGO_PKG_VERSION"),
+        "starting"
+    );
+    interfaces::wait_for(&desired.fixed.datapath.interfaces).map_err(DaemonError::Interface)?;
+    let (timeline, board) = (Timeline::new(), StatusBoard::new());
+    timeline.record("start", [("node", desired.fixed.node.name.clone().into())]);
+    privilege::drop_privileges()?;
+
+    let running = start_threads(&desired, &timeline, &board)?;
+    let targets = Targets {
+        datapath: Box::new(targets::Absent),
+        speaker: Box::new(Neighbors {
+            bgp: running.bgp.clone(),
+            failover: running.failover.clone(),
+        }),
+        bfd: Box::new(targets::Absent),
+        election: Box::new(running.failover.clone()),
+    };
+    let reconciler = Reconciler::new(desired.clone(), targets, board.clone(), timeline.clone())
+        .map_err(DaemonError::Maps)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(WORKERS)
+        .enable_all()
+        .build()
+        .map_err(|error| DaemonError::Start("the main runtime", error))?;
+    let (reconcile, commands) = channel();
+    let file = path.to_owned();
+    Builder::new()
+        .name("reconciler".into())
+        .spawn(move || reconciler.run(&file, &commands))
+        .map_err(|error| DaemonError::Start("the reconciler", error))?;
+    let context = Context {
+        board,
+        timeline: timeline.clone(),
+        control: Arc::new(running.failover.clone()),
+    };
+    let ended = runtime.block_on(async {
+        let signals = Signals::install().map_err(|error| DaemonError::Start("signal handlers", error))?;
+        serve_api(&desired, context)?;
+        signals::notify(&[NotifyState::Ready]);
+        info!(node = desired.fixed.node.name, "running");
+        signals
+            .serve(&running, &reconcile)
+            .await
+            .map_err(DaemonError::Thread)
+    });
+    end(runtime, &ended);
+    ended
+}
+
+/// The threads of the failover path, innermost first.
+fn start_threads(
+    desired: &Desired,
+    timeline: &Timeline,
+    board: &StatusBoard,
+) -> Result<Running, DaemonError> {
+    let instances: Vec<Instance> = desired.instances.values().cloned().collect();
+    let (failover, inbox) = failover::inbox(&instances);
+    let (bgp, bgp_commands) = bgp_driver::channel();
+    let mut threads = Vec::new();
+
+    let hello = Box::new(|_| {});
+    let setup = failover::Setup {
+        timeline: timeline.clone(),
+        board: board.clone(),
+        ..failover::Setup::new(desired, rand::random(), bgp.clone(), hello)
+    };
+    threads.push(("failover", failover::spawn(setup, inbox)?));
+
+    let setup = bgp_setup(desired, timeline, board);
+    let bgp_thread = bgp_driver::spawn(setup, bgp_commands)
+        .map_err(|error| DaemonError::Start("the BGP thread", error))?;
+    threads.push(("bgp", bgp_thread));
+
+    let told = failover.clone();
+    let links = links::spawn(move |change| match change {
+        LinkChange::Carrier { name, up, .. } => told.send(failover::Command::Carrier { name, up }),
+        LinkChange::Forwarding => {}
+    })
+    .map_err(|error| DaemonError::Start("the link monitor", error))?;
+    threads.push(("links", links));
+    Ok(Running {
+        failover,
+        bgp,
+        threads,
+    })
+}
+
+/// Without `[bgp]` the speaker runs all the same, and has no neighbour.
+fn bgp_setup(desired: &Desired, timeline: &Timeline, board: &StatusBoard) -> bgp_driver::Setup {
+    let configured = desired.fixed.bgp.as_ref();
+    let listen = configured.map_or_else(Vec::new, |bgp: &Bgp| {
+        bgp.listen
+            .iter()
+            .map(|address| SocketAddr::new(*address, bgp.listen_port))
+            .collect()
+    });
+    bgp_driver::Setup {
+        speaker: SpeakerConfig {
+            local_as: configured.map_or(0, |bgp| bgp.local_as),
+            router_id: desired.fixed.node.router_id,
+            seed: rand::random(),
+            ladder: bgp::Ladder::default(),
+        },
+        listen,
+        timeline: timeline.clone(),
+        board: board.clone(),
+    }
+}
+
+/// The API on its unix socket, and the metrics over TCP where they are asked for.
+fn serve_api(desired: &Desired, context: Context) -> Result<(), DaemonError> {
+    let api = &desired.fixed.api;
+    let listener = api_server::bind(&api.socket, api.mode)
+        .map_err(|error| DaemonError::Start("the API socket", error))?;
+    if let Some(address) = desired.fixed.metrics {
+        tokio::spawn(serve_metrics(address, context.clone()));
+    }
+    tokio::spawn(async move {
+        if let Err(error) = api_server::serve(listener, context).await {
+            error!(%error, "the API has ended");
+        }
+    });
+    Ok(())
+}
+
+/// Metrics are not worth refusing to start for.
+async fn serve_metrics(address: SocketAddr, context: Context) {
+    let served = match TcpListener::bind(address).await {
+        Ok(listener) => api_server::serve_metrics(listener, context).await,
+        Err(error) => Err(error),
+    };
+    if let Err(error) = served {
+        error!(%address, %error, "metrics are not served");
+    }
+}
+
+fn end(runtime: Runtime, ended: &Result<(), DaemonError>) {
+    runtime.shutdown_timeout(END);
+    match ended {
+        Ok(()) => info!("stopped; the data path goes on forwarding"),
+        Err(error) => error!(%error, "ended"),
+    }
 }

@@ -185,7 +185,8 @@ impl Failover {
         };
         let id = u32::try_from(index).unwrap_or(u32::MAX);
         self.holder.put(id, placed, Instant::now());
-        if !self.holder.holds(id) {
+        // A lone node claims them in a moment anyway.
+        if !self.holder.holds(id) && !self.peers.is_empty() {
             // What an earlier run left behind would answer for an address that a peer holds.
             let left = self.holder.release(id);
             self.record_addresses("address-released", instance, &left);

@@ -1,0 +1,76 @@
+//! The drivers as the reconciler sees them, where one change concerns two of them.
+
+use std::net::IpAddr;
+
+use crate::api_server::Control;
+use crate::apply::{ApplyError, Speaker};
+use crate::bgp_driver::BgpHandle;
+use crate::desired::Neighbor;
+use crate::failover::{Command, FailoverHandle};
+
+/// A neighbour is a matter of BGP and, when BFD watches it, of the verdict on the uplink.
+pub(super) struct Neighbors {
+    pub(super) bgp: BgpHandle,
+    pub(super) failover: FailoverHandle,
+}
+
+impl Speaker for Neighbors {
+    fn put_neighbor(&mut self, neighbor: &Neighbor) -> Result<(), ApplyError> {
+        let address = neighbor.peer.address;
+        self.failover.send(if neighbor.bfd {
+            Command::PutUplink(address)
+        } else {
+            Command::RemoveUplink(address)
+        });
+        self.bgp.put_neighbor(neighbor)
+    }
+
+    fn remove_neighbor(&mut self, address: IpAddr) -> Result<(), ApplyError> {
+        self.failover.send(Command::RemoveUplink(address));
+        self.bgp.remove_neighbor(address)
+    }
+
+    fn set_announcements(&mut self, announcements: &[bgp::Announcement]) -> Result<(), ApplyError> {
+        self.bgp.set_announcements(announcements)
+    }
+}
+
+impl Control for FailoverHandle {
+    fn drain(&self) {
+        self.send(Command::Drain);
+    }
+
+    fn undrain(&self) {
+        self.send(Command::Undrain);
+    }
+}
+
+/// Stands for a driver that is not there yet.
+pub(super) struct Absent;
+
+impl crate::apply::DataPath for Absent {
+    fn existing(&mut self) -> Result<(Vec<crate::desired::ServiceKey>, Vec<IpAddr>), ApplyError> {
+        Ok((Vec::new(), Vec::new()))
+    }
+    fn put_vip(&mut self, _vip: IpAddr) -> Result<(), ApplyError> {
+        Ok(())
+    }
+    fn remove_vip(&mut self, _vip: IpAddr) -> Result<(), ApplyError> {
+        Ok(())
+    }
+    fn put_service(&mut self, _service: &crate::desired::Service) -> Result<(), ApplyError> {
+        Ok(())
+    }
+    fn remove_service(&mut self, _key: &crate::desired::ServiceKey) -> Result<(), ApplyError> {
+        Ok(())
+    }
+}
+
+impl crate::apply::Bfd for Absent {
+    fn put_session(&mut self, _session: &crate::desired::Session) -> Result<(), ApplyError> {
+        Ok(())
+    }
+    fn remove_session(&mut self, _remote: IpAddr) -> Result<(), ApplyError> {
+        Ok(())
+    }
+}
