@@ -61,7 +61,7 @@ numbered! {
 numbered! {
     /// What happened otherwise.
     Counter {
-        Forwarded = "forwarded",
+        /// Left to the stack. What is forwarded is counted by service.
         Passed = "passed",
         EchoReply = "echo-reply",
         /// Given to the kernel because the neighbour is not resolved.

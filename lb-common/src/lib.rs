@@ -13,21 +13,45 @@
 #![cfg_attr(not(any(test, feature = "std")), no_std)]
 
 mod address;
+mod checksum;
 mod counter;
+mod create;
+mod derive;
 mod event;
 mod flow;
+mod forward;
 mod frame;
+mod hash;
+mod header;
+#[cfg(any(test, feature = "std"))]
+mod host;
+mod icmp;
 mod layout;
+#[cfg(any(test, feature = "std"))]
+mod maglev;
+#[cfg(feature = "aya")]
+mod pod;
+mod rewrite;
 mod service;
+mod state;
 mod tables;
 mod verdict;
+mod word;
 
 pub use address::{Address, Port};
+pub use checksum::transport as update_transport_checksum;
+pub use checksum::{difference, fold};
 pub use counter::{Counter, DropReason};
 pub use event::{EventKind, FlowEvent};
 pub use flow::{Flow, FlowFlags, FlowKey, NextHop, Seen};
+pub use forward::forward;
 pub use frame::{Frame, Route, RouteQuery};
+#[cfg(any(test, feature = "std"))]
+pub use host::{HostFrame, HostTables};
 pub use layout::{Interface, LAYOUT_VERSION, Settings, map};
+#[cfg(any(test, feature = "std"))]
+pub use maglev::{maglev_size, maglev_table};
 pub use service::{Backend, Endpoint, EndpointKey, Mode, Service, ServiceKey, ServiceStats};
 pub use tables::{Scratch, Tables, Tier};
 pub use verdict::Verdict;
+pub use word::{load, store};

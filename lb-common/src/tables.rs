@@ -1,7 +1,7 @@
 //! The maps as the packet path sees them.
 
 use crate::{
-    Address, Backend, Counter, DropReason, Endpoint, EndpointKey, Flow, FlowEvent, FlowKey, Service,
+    Address, Backend, Counter, DropReason, Endpoint, EndpointKey, EventKind, Flow, FlowKey, Service,
     ServiceKey, Settings,
 };
 
@@ -44,5 +44,5 @@ pub trait Tables {
     fn count_packet(&self, service: u32, reverse: bool, bytes: u64);
     fn count_flow(&self, service: u32);
     /// False when the event is lost.
-    fn emit(&self, event: &FlowEvent) -> bool;
+    fn emit(&self, kind: EventKind, key: &FlowKey, flow: &Flow) -> bool;
 }

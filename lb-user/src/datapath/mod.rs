@@ -1,1 +1,3 @@
 //! Loader, maps and flow table of the data path.
+
+pub mod object;

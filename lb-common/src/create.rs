@@ -1,0 +1,155 @@
+//! New flows: selection of the backend and of the source port.
+
+use crate::hash::{PROBES, five_tuple, probe};
+use crate::header::Packet;
+use crate::{
+    Backend, Counter, DropReason, Flow, FlowFlags, FlowKey, Mode, Port, Scratch, Service, ServiceKey, Tables,
+    Tier, checksum,
+};
+
+/// Sets what a rewrite adds to the checksums.
+#[inline(always)]
+pub(crate) fn set_deltas(key: &FlowKey, flow: &mut Flow) {
+    flow.address_delta = checksum::addresses((&key.src, &key.dst), (&flow.src, &flow.dst));
+    flow.port_delta = checksum::ports((key.sport.0, key.dport.0), (flow.sport.0, flow.dport.0));
+}
+
+/// Whether an entry of the reverse direction answers this client on this VIP.
+#[inline(always)]
+pub(crate) fn answers(reverse: &Flow, key: &FlowKey) -> bool {
+    reverse.dst == key.src
+        && reverse.dport == key.sport
+        && reverse.src == key.dst
+        && reverse.sport == key.dport
+}
+
+/// Makes both entries of a flow in the embryonic tier; the forward one is in the scratch room.
+#[inline(always)]
+pub(crate) fn create<T: Tables>(
+    tables: &T,
+    packet: &Packet,
+    service: &Service,
+    flags: u16,
+    now: u64,
+) -> Result<*mut Flow, DropReason> {
+    let hash = five_tuple(&packet.key);
+    let (id, backend) = select(tables, service, hash)?;
+    let scratch = tables.scratch().ok_or(DropReason::Table)?;
+    // SAFETY: one room per CPU, and a packet is not interrupted by another one on its CPU.
+    let scratch = unsafe { &mut *scratch };
+    fill(scratch, &packet.key, service, (id, &backend), flags, now);
+    if service.mode == Mode::FullNat as u32 {
+        scratch.forward.src = packet.key.dst;
+        scratch.forward.flags |= FlowFlags::SOURCE_NAT;
+        claim_port(tables, scratch, hash)?;
+    } else if !claim(tables, scratch) {
+        return Err(DropReason::NoPort);
+    }
+    set_deltas(&scratch.forward_key, &mut scratch.forward);
+    scratch.forward.seen = packet.flags;
+    if !tables.insert(Tier::Embryonic, &scratch.forward_key, &scratch.forward) {
+        tables.remove(Tier::Embryonic, &scratch.reverse_key);
+        return Err(DropReason::Table);
+    }
+    tables.count(Counter::FlowCreated);
+    tables.count_flow(service.id);
+    Ok(&raw mut scratch.forward)
+}
+
+#[inline(always)]
+fn select<T: Tables>(tables: &T, service: &Service, hash: u64) -> Result<(u32, Backend), DropReason> {
+    if service.table_size == 0 {
+        return Err(DropReason::NoBackend);
+    }
+    let row = (hash >> 32) as u32 % service.table_size;
+    let id = tables
+        .maglev(service.table_offset.wrapping_add(row))
+        .ok_or(DropReason::Table)?;
+    let backend = tables.backend(id).ok_or(DropReason::Table)?;
+    if backend.used == 0 {
+        return Err(DropReason::NoBackend);
+    }
+    Ok((id, backend))
+}
+
+#[inline(always)]
+pub(crate) fn fill(
+    scratch: &mut Scratch,
+    key: &FlowKey,
+    service: &Service,
+    backend: (u32, &Backend),
+    flags: u16,
+    now: u64,
+) {
+    scratch.forward_key = *key;
+    scratch.forward = Flow {
+        src: key.src,
+        sport: key.sport,
+        dst: backend.1.address,
+        dport: backend.1.port,
+        service: service.id,
+        backend: backend.0,
+        flags,
+        last_seen: Flow::ticks(now),
+        ..Flow::default()
+    };
+    scratch.reverse = Flow {
+        src: key.dst,
+        sport: key.dport,
+        dst: key.src,
+        dport: key.sport,
+        service: service.id,
+        backend: backend.0,
+        flags: flags | FlowFlags::REVERSE,
+        last_seen: Flow::ticks(now),
+        ..Flow::default()
+    };
+}
+
+/// Takes the first free port of the probe sequence. Ports of services on the VIP are left out: a
+/// reply to them would look like a request.
+#[inline(always)]
+fn claim_port<T: Tables>(tables: &T, scratch: &mut Scratch, hash: u64) -> Result<(), DropReason> {
+    let (vip, protocol) = (scratch.forward_key.dst, scratch.forward_key.protocol);
+    let mut attempt = 0;
+    while attempt < PROBES {
+        let port = Port::new(probe(hash, attempt));
+        if tables.service(&ServiceKey::new(vip, port, protocol)).is_none() {
+            scratch.forward.sport = port;
+            if attempt > 0 {
+                scratch.forward.flags |= FlowFlags::DISPLACED;
+                scratch.reverse.flags |= FlowFlags::DISPLACED;
+            }
+            if claim(tables, scratch) {
+                if attempt > 0 {
+                    tables.count(Counter::FlowDisplaced);
+                }
+                return Ok(());
+            }
+        }
+        attempt += 1;
+    }
+    Err(DropReason::NoPort)
+}
+
+/// Inserts the reverse entry, unless another flow has its key.
+#[inline(always)]
+fn claim<T: Tables>(tables: &T, scratch: &mut Scratch) -> bool {
+    scratch.reverse_key = scratch.forward.reply_key(scratch.forward_key.protocol);
+    if let Some(existing) = tables.flow(Tier::Established, &scratch.reverse_key) {
+        // SAFETY: an entry of the table; see `Flow` about concurrent writers.
+        if !answers(unsafe { &*existing }, &scratch.forward_key) {
+            return false;
+        }
+        tables.remove(Tier::Established, &scratch.reverse_key);
+    }
+    if let Some(existing) = tables.flow(Tier::Embryonic, &scratch.reverse_key) {
+        // SAFETY: as above.
+        if !answers(unsafe { &*existing }, &scratch.forward_key) {
+            return false;
+        }
+        tables.remove(Tier::Embryonic, &scratch.reverse_key);
+    }
+    set_deltas(&scratch.reverse_key, &mut scratch.reverse);
+    tables.insert(Tier::Embryonic, &scratch.reverse_key, &scratch.reverse)
+}
