@@ -31,6 +31,7 @@ mod node;
 mod process;
 mod running;
 pub mod topology;
+mod trial;
 pub mod wire;
 mod words;
 
@@ -41,6 +42,7 @@ pub use link::ethernet_address;
 pub use netns::Netns;
 pub use node::Node;
 pub use process::Process;
-pub use running::{PowerCut, Running, down, test};
+pub use running::{PowerCut, Running, down};
 pub use topology::Topology;
+pub use trial::test;
 pub use wire::{Direction, Impairment, Wire};

@@ -5,28 +5,29 @@
 //! [`Running::keep`] was called. A lock per lab name makes concurrent users wait for each other:
 //! namespaces have one name space per kernel.
 
+mod links;
+mod removal;
+mod requirements;
+
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::ErrorKind;
-use std::path::PathBuf;
-use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use nix::fcntl::{Flock, FlockArg};
+use nix::fcntl::Flock;
 use nix::sys::signal::Signal;
 use serde::{Deserialize, Serialize};
 
-use crate::binaries;
-use crate::certificates;
 use crate::clock::monotonic_ns;
 use crate::error::{Context, Error, Result};
-use crate::lab::{Lab, WIRE};
-use crate::link::{self, VethEnd};
+use crate::lab::Lab;
 use crate::netns::{Netns, run};
 use crate::node::{Booting, Node};
 use crate::process::Process;
-use crate::topology::Link;
-use crate::wire::{self, Wire};
+use crate::wire::Wire;
+
+pub use removal::down;
+use removal::{lock, remove};
 
 /// How long the kernel may take to free a namespace or an interface.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -67,10 +68,7 @@ impl Running {
     /// # Errors
     /// Not root, a program is missing, or a step failed; then nothing is left behind.
     pub fn up(lab: &Lab) -> Result<Self> {
-        check_requirements(lab)?;
-        if !lab.settings.certificates.is_empty() {
-            certificates::make(&lab.pki_folder(), &lab.settings.certificates)?;
-        }
+        requirements::meet(lab)?;
         let lock = lock(lab)?;
         remove(lab)?;
         let folder = lab.run_folder();
@@ -206,7 +204,7 @@ impl Running {
                 continue;
             };
             self.wait_absent(&pair[1])?;
-            make_pair(&pair, link.mtu)?;
+            links::make_pair(&pair, link.mtu)?;
         }
         let wire = self.wire()?;
         wire.attach(name)?;
@@ -248,7 +246,7 @@ impl Running {
         }
         for link in &self.lab.topology.links {
             for pair in self.pairs(link) {
-                make_pair(&pair, link.mtu)?;
+                links::make_pair(&pair, link.mtu)?;
             }
         }
         if self.wire.is_some() {
@@ -285,85 +283,6 @@ impl Running {
         })
     }
 
-    fn wire_netns(&self) -> Netns {
-        Netns::of(self.lab.name(), WIRE)
-    }
-
-    /// The veth pairs that realise a link: one, or two with the wire between. The node's end is first
-    /// in each; with a wire, pair `i` is the one of `link.ends[i]`.
-    fn pairs(&self, link: &Link) -> Vec<[VethEnd; 2]> {
-        let name = self.lab.name();
-        let ends = link.ends.clone().map(|end| VethEnd {
-            netns: Netns::of(name, &end.node),
-            address: Some(link::ethernet_address(name, &end)),
-            interface: end.interface,
-        });
-        let texts = link.ends.clone().map(|end| end.to_string());
-        let wired = self
-            .lab
-            .settings
-            .wires
-            .iter()
-            .position(|wire| wire.iter().all(|end| texts.contains(end)));
-        let Some(index) = wired else { return vec![ends] };
-        let forward = self
-            .lab
-            .settings
-            .wires
-            .get(index)
-            .is_some_and(|[first, _]| *first == texts[0]);
-        let mut inner = wire::interfaces(index);
-        if !forward {
-            inner.reverse();
-        }
-        let netns = self.wire_netns();
-        ends.into_iter()
-            .zip(inner)
-            .map(|(end, interface)| {
-                [
-                    end,
-                    VethEnd {
-                        netns: netns.clone(),
-                        interface,
-                        address: None,
-                    },
-                ]
-            })
-            .collect()
-    }
-
-    fn start_wire(&self) -> Result<()> {
-        let mut command = Command::new(binaries::lab()?);
-        command.arg("wire").arg("--netns").arg(self.wire_netns().path());
-        command.arg("--folder").arg(self.lab.run_folder());
-        command.args(["--seed", &self.lab.settings.seed.to_string()]);
-        command.args(["--links", &self.lab.settings.wires.len().to_string()]);
-        // It stays behind with its error stream; the log takes it, a pipe would never end.
-        let log = self.lab.run_folder().join("wire.log");
-        command.stdin(Stdio::null()).stdout(Stdio::null());
-        command.stderr(File::create(&log).context(|| log.display().to_string())?);
-        let status = command.status().context(|| "starting the wire".into())?;
-        if status.success() {
-            return Ok(());
-        }
-        Err(Error::Wire(
-            fs::read_to_string(&log).unwrap_or_default().trim().to_owned(),
-        ))
-    }
-
-    /// After a power cut the kernel removes the far end of a veth pair when it comes round to it.
-    fn wait_absent(&self, end: &VethEnd) -> Result<()> {
-        let deadline = Instant::now() + PATIENCE;
-        while run("ip", &["-n", end.netns.name(), "link", "show", &end.interface]).is_ok() {
-            if Instant::now() >= deadline {
-                let message = format!("{} of the earlier life is still there", end.interface);
-                return Err(Error::Wire(message));
-            }
-            std::thread::sleep(Duration::from_millis(2));
-        }
-        Ok(())
-    }
-
     fn save(&self) -> Result<()> {
         let state = |node: &Node| NodeState {
             init: node.init(),
@@ -391,121 +310,9 @@ impl Drop for Running {
     }
 }
 
-/// Brings a lab up, carries out the steps of `expected.toml`, and takes it down unless `keep`. A
-/// failure leaves diagnostics in the run folder.
-///
-/// # Errors
-/// The lab does not come up or is not what is expected of it.
-pub fn test(lab: &Lab, keep: bool) -> Result<()> {
-    let mut running = Running::up(lab)?;
-    if keep {
-        running.keep();
-    }
-    let expected = lab.expected.clone();
-    let result = expected.check(&mut running);
-    if let Err(error) = result {
-        let folder = running.diagnose()?;
-        let message = format!(
-            "lab {}: {error}
-diagnostics in {}",
-            lab.name(),
-            folder.display()
-        );
-        return Err(Error::Expectation(message));
-    }
-    if keep { Ok(()) } else { running.down() }
-}
-
-/// Removes every trace of a lab from the kernel, whoever left it. Its run folder stays.
-///
-/// # Errors
-/// Something could not be removed.
-pub fn down(lab: &Lab) -> Result<()> {
-    let _lock = lock(lab)?;
-    remove(lab)
-}
-
-fn remove(lab: &Lab) -> Result<()> {
-    let mut names: Vec<String> = lab.topology.nodes.keys().cloned().collect();
-    names.push(WIRE.to_owned());
-    let namespaces = Netns::of_lab(lab.name(), &names);
-    let mut left = Vec::new();
-    for netns in &namespaces {
-        left.extend(
-            netns
-                .processes()
-                .into_iter()
-                .filter_map(|pid| Process::of(pid.as_raw())),
-        );
-        netns.delete()?;
-    }
-    for process in left {
-        // What was there when its namespace was listed may be in the middle of dying.
-        let _ = process.signal(Signal::SIGKILL);
-        process.wait_gone(PATIENCE)?;
-    }
-    for name in ["state.json", "wire.sock"] {
-        let file: PathBuf = lab.run_folder().join(name);
-        match fs::remove_file(&file) {
-            Err(error) if error.kind() != ErrorKind::NotFound => {
-                return Err(error).context(|| file.display().to_string());
-            }
-            _ => {}
-        }
-    }
-    Ok(())
-}
-
-fn make_pair(pair: &[VethEnd; 2], mtu: u32) -> Result<()> {
-    link::create([&pair[0], &pair[1]], mtu)?;
-    let wired = pair[1].address.is_none();
-    let far = if wired {
-        link::WIRE_OFFLOADS
-    } else {
-        link::NODE_OFFLOADS
-    };
-    for (end, offloads) in pair.iter().zip([link::NODE_OFFLOADS, far]) {
-        link::offloads_off(&end.netns, &end.interface, offloads)?;
-        link::up(end)?;
-    }
-    Ok(())
-}
-
 fn missing(node: &str) -> Error {
     Error::Node {
         node: node.to_owned(),
         message: "does not exist or is without power".into(),
     }
-}
-
-fn lock(lab: &Lab) -> Result<Flock<File>> {
-    let path = PathBuf::from(format!("/run/lock/clab-{}.lock", lab.name()));
-    fs::create_dir_all("/run/lock").context(|| "/run/lock".into())?;
-    let file = File::create(&path).context(|| path.display().to_string())?;
-    Flock::lock(file, FlockArg::LockExclusive)
-        .map_err(|(_, errno)| errno)
-        .context(|| path.display().to_string())
-}
-
-fn check_requirements(lab: &Lab) -> Result<()> {
-    if !nix::unistd::Uid::effective().is_root() {
-        return Err(Error::Missing("labs make namespaces and need root".into()));
-    }
-    let mut wanted: Vec<String> = ["ip", "sysctl"].map(str::to_owned).to_vec();
-    wanted.extend(lab.settings.requires.iter().cloned());
-    let mains = lab
-        .topology
-        .nodes
-        .values()
-        .filter_map(|node| node.command.as_ref()?.first());
-    wanted.extend(mains.cloned());
-    let missing = binaries::missing(&wanted)?;
-    if missing.is_empty() {
-        return Ok(());
-    }
-    let list = missing.join(", ");
-    Err(Error::Missing(format!(
-        "lab {} needs programs that are not there: {list} (`tools/setup peers`, `cargo build`)",
-        lab.name()
-    )))
 }
