@@ -27,6 +27,7 @@ pub trait DataPath: Send {
     fn put_vip(&mut self, vip: IpAddr) -> Result<(), ApplyError>;
     fn remove_vip(&mut self, vip: IpAddr) -> Result<(), ApplyError>;
     fn put_service(&mut self, service: &Service) -> Result<(), ApplyError>;
+    /// What it shares with another service (an endpoint, the VIP) stays.
     fn remove_service(&mut self, key: &ServiceKey) -> Result<(), ApplyError>;
 }
 

@@ -3,10 +3,14 @@
 //! [`plan`] goes over the union of the keys of both sides, so that what vanished from the configuration while
 //! the daemon was down is removed as well. The order of the operations is make before break towards the
 //! routers: a VIP that goes is withdrawn before its service is removed, one that comes is announced after its
-//! service is in the maps, and neighbours are added last, so that their first UPDATE is complete.
+//! service is in the maps, one that stays always has a service, and neighbours are added last, so that their
+//! first UPDATE is complete.
 //!
-//! It must never look at anything but its arguments. `plan(d, apply(plan(d, a)))` is empty; tests/plan.rs of
-//! this crate checks it with random states, `apply` being [`Actual::record`].
+//! It must never look at anything but its arguments. `plan(d, apply(plan(d, a)))` is empty; a property test
+//! checks it with random states, `apply` being [`Actual::record`].
+
+#[cfg(test)]
+pub(crate) mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -170,11 +174,6 @@ pub fn plan(desired: &Desired, actual: &Actual) -> Vec<Operation> {
     operations.extend(neighbors.map(Operation::RemoveNeighbor));
     let sessions = gone(actual.sessions.keys(), |key| desired.sessions.contains_key(key));
     operations.extend(sessions.map(Operation::RemoveSession));
-    let removed = gone(actual.instances.keys(), |key| instances.contains_key(key));
-    operations.extend(removed.map(Operation::RemoveInstance));
-    let services = gone(actual.services.keys(), |key| desired.services.contains_key(key));
-    operations.extend(services.map(Operation::RemoveService));
-    operations.extend(actual.vips.difference(&vips).copied().map(Operation::RemoveVip));
 
     operations.extend(vips.difference(&actual.vips).copied().map(Operation::PutVip));
     let changed = desired
@@ -182,6 +181,13 @@ pub fn plan(desired: &Desired, actual: &Actual) -> Vec<Operation> {
         .iter()
         .filter(|(key, service)| actual.services.get(key).and_then(Option::as_ref) != Some(service));
     operations.extend(changed.map(|(_, service)| Operation::PutService(service.clone())));
+    let services = gone(actual.services.keys(), |key| desired.services.contains_key(key));
+    operations.extend(services.map(Operation::RemoveService));
+    operations.extend(actual.vips.difference(&vips).copied().map(Operation::RemoveVip));
+
+    // An address may move from an instance that goes to one that stays: release, then claim.
+    let removed = gone(actual.instances.keys(), |key| instances.contains_key(key));
+    operations.extend(removed.map(Operation::RemoveInstance));
     operations.extend(new(&instances, &actual.instances).map(Operation::PutInstance));
     operations.extend(new(&desired.sessions, &actual.sessions).map(Operation::PutSession));
     if kept != announcements {

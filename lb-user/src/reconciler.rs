@@ -7,6 +7,9 @@
 //! It must never be waited for by the failover path, and never apply half of a configuration that does not
 //! validate.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::path::Path;

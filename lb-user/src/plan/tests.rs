@@ -1,0 +1,202 @@
+//! The plan over random states.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use proptest::collection::{btree_map, btree_set};
+use proptest::option;
+use proptest::prelude::*;
+
+use super::{Actual, Operation, plan};
+use crate::config;
+use crate::desired::{
+    Desired, Endpoint, Instance, Mode, Neighbor, Protocol, Select, Service, ServiceKey, Session, instance_id,
+};
+
+/// The smallest configuration there is.
+pub(crate) const MINIMAL: &str =
+    "[node]\nname = \"lb1\"\nrouter-id = \"192.0.2.1\"\n[datapath]\ninterfaces = [\"eth1\"]\n";
+
+const INSTANCES: [&str; 3] = ["default", "blue", "red"];
+
+fn address(last: u8) -> IpAddr {
+    if last.is_multiple_of(2) {
+        IpAddr::from([203, 0, 113, last])
+    } else {
+        IpAddr::from([0x2001, 0xdb8, 0, 0, 0, 0, 0, u16::from(last)])
+    }
+}
+
+fn service(vip: u8, port: u16, mode: bool, endpoints: u8, timeout: u64) -> Service {
+    Service {
+        name: format!("s{vip}-{port}"),
+        key: ServiceKey {
+            vip: address(vip),
+            port,
+            protocol: Protocol::Tcp,
+        },
+        mode: if mode { Mode::Default } else { Mode::FullNat },
+        select: Select::Hash,
+        instance: INSTANCES[usize::from(vip) % INSTANCES.len()].to_owned(),
+        idle_timeout: Duration::from_secs(timeout),
+        endpoints: (0..endpoints)
+            .map(|number| Endpoint {
+                address: address(100 + number),
+                port: 8080,
+                weight: 1,
+            })
+            .collect(),
+    }
+}
+
+prop_compose! {
+    fn services()(rows in btree_map((0u8..5, 80u16..82), (any::<bool>(), 0u8..3, 1u64..3), 0..6))
+        -> BTreeMap<ServiceKey, Service>
+    {
+        rows.into_iter()
+            .map(|((vip, port), (mode, endpoints, timeout))| service(vip, port, mode, endpoints, timeout))
+            .map(|service| (service.key, service))
+            .collect()
+    }
+}
+
+prop_compose! {
+    fn instances()(rows in btree_map(0usize..3, (1u32..3, any::<bool>()), 0..3)) -> BTreeMap<String, Instance> {
+        let instance = |(name, (priority, layer2)): (usize, (u32, bool))| Instance {
+            id: instance_id(INSTANCES[name]),
+            name: INSTANCES[name].to_owned(),
+            priority,
+            preempt: true,
+            addresses: Vec::new(),
+            vip_interface: layer2.then(|| "eth1".to_owned()),
+        };
+        rows.into_iter().map(instance).map(|instance| (instance.name.clone(), instance)).collect()
+    }
+}
+
+prop_compose! {
+    fn neighbors()(rows in btree_map(10u8..13, (1u32..3, any::<bool>()), 0..3)) -> BTreeMap<IpAddr, Neighbor> {
+        let neighbor = |(last, (remote_as, bfd))| Neighbor { peer: bgp::PeerConfig::new(address(last), remote_as), bfd };
+        rows.into_iter().map(neighbor).map(|neighbor| (neighbor.peer.address, neighbor)).collect()
+    }
+}
+
+prop_compose! {
+    fn sessions()(rows in btree_map(10u8..13, 1u8..3, 0..3)) -> BTreeMap<IpAddr, Session> {
+        let session = |(last, multiplier)| Session {
+            remote: address(last),
+            local: None,
+            timing: bfd::Timing::symmetric(Duration::from_millis(30), multiplier),
+        };
+        rows.into_iter().map(session).map(|session| (session.remote, session)).collect()
+    }
+}
+
+prop_compose! {
+    fn desired()(services in services(), instances in instances(), neighbors in neighbors(), sessions in sessions())
+        -> Desired
+    {
+        let fixed = config::parse("minimal", MINIMAL).unwrap().fixed;
+        Desired { generation: 1, fixed, services, neighbors, sessions, instances }
+    }
+}
+
+prop_compose! {
+    /// Whatever a crashed daemon may have left behind.
+    fn anything()(
+        other in desired(),
+        vips in btree_set(0u8..8, 0..5),
+        unknown in btree_map((0u8..8, 80u16..82), option::of(any::<bool>()), 0..5),
+    ) -> Actual {
+        let mut actual = reached(&other, Actual::default());
+        actual.vips = vips.into_iter().map(address).collect();
+        actual.services = unknown
+            .into_iter()
+            .map(|((vip, port), known)| (service(vip, port, true, 1, 1), known))
+            .map(|(service, known)| (service.key, known.map(|_| service)))
+            .collect();
+        actual
+    }
+}
+
+fn reached(desired: &Desired, mut actual: Actual) -> Actual {
+    for operation in plan(desired, &actual) {
+        actual.record(operation);
+    }
+    actual
+}
+
+proptest! {
+    #[test]
+    fn a_plan_that_was_carried_out_leaves_nothing_to_do(desired in desired(), actual in anything()) {
+        let after = reached(&desired, actual);
+        prop_assert_eq!(plan(&desired, &after), Vec::new());
+        // And the state is the desired one, not merely a quiet one.
+        prop_assert_eq!(&after.neighbors, &desired.neighbors);
+        prop_assert_eq!(&after.sessions, &desired.sessions);
+        prop_assert_eq!(after.announcements, desired.announcements());
+        prop_assert!(after.vips.iter().eq(desired.services.keys().map(|key| &key.vip).collect::<std::collections::BTreeSet<_>>()));
+        let services: BTreeMap<_, _> = desired.services.iter().map(|(key, service)| (*key, Some(service.clone()))).collect();
+        prop_assert_eq!(after.services, services);
+        prop_assert!(after.instances.keys().eq(desired.instances.keys()));
+    }
+
+    /// Make before break: at no step is a VIP announced that the maps do not know.
+    #[test]
+    fn what_is_announced_can_be_served(from in desired(), to in desired()) {
+        let mut actual = reached(&from, Actual::default());
+        for operation in plan(&to, &actual) {
+            actual.record(operation.clone());
+            for announcement in &actual.announcements {
+                let vip = announcement.prefix.addr();
+                prop_assert!(actual.vips.contains(&vip), "{operation}: {vip} is announced and no VIP");
+                let served = actual.services.keys().any(|key| key.vip == vip);
+                prop_assert!(served, "{operation}: {vip} is announced and has no service");
+            }
+        }
+    }
+
+    #[test]
+    fn what_stays_is_not_touched(desired in desired(), generation in 2u64..9) {
+        let actual = reached(&desired, Actual::default());
+        let again = Desired { generation, ..desired };
+        prop_assert_eq!(plan(&again, &actual), Vec::new());
+    }
+}
+
+#[test]
+fn neighbours_come_last_and_go_first() {
+    let mut desired = config::parse("minimal", MINIMAL).unwrap();
+    let vip = service(2, 80, true, 1, 1);
+    desired.services.insert(vip.key, vip);
+    desired.neighbors.insert(
+        address(10),
+        Neighbor {
+            peer: bgp::PeerConfig::new(address(10), 65000),
+            bfd: false,
+        },
+    );
+    let names = |operations: Vec<Operation>| operations.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let there = reached(&desired, Actual::default());
+    assert_eq!(
+        names(plan(&desired, &Actual::default())),
+        [
+            "put VIP 203.0.113.2",
+            "put service 203.0.113.2:80/tcp",
+            "put instance default",
+            "announce 1 VIPs",
+            "put neighbor 203.0.113.10"
+        ]
+    );
+    let empty = config::parse("minimal", MINIMAL).unwrap();
+    assert_eq!(
+        names(plan(&empty, &there)),
+        [
+            "announce 0 VIPs",
+            "remove neighbor 203.0.113.10",
+            "remove service 203.0.113.2:80/tcp",
+            "remove VIP 203.0.113.2"
+        ]
+    );
+}
