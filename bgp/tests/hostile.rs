@@ -1,0 +1,247 @@
+//! Any sequence of inputs: no panic, no timer left due, no second session, output only for connections that exist.
+#![allow(clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(
+    clippy::wildcard_enum_match_arm,
+    reason = "a test looks at one kind of output at a time"
+)]
+use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use bgp::wire::{Message, Notification, Open, RouteRefresh, Update};
+use bgp::{
+    Announcement, ConnectionId, Families, Input, Ladder, Output, PeerConfig, PeerId, PeerState, Preference,
+    Speaker, SpeakerConfig,
+};
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+/// Connections and neighbours are named by index, so that most of them exist.
+#[derive(Clone, Debug)]
+enum Step {
+    Add { peer: u32, passive: bool, hold: u64 },
+    Remove(u32),
+    Enable(u32),
+    Disable(u32),
+    Connected(prop::sample::Index),
+    ConnectFailed(prop::sample::Index),
+    Accepted(u32),
+    Message(prop::sample::Index, Message),
+    Bytes(prop::sample::Index, Vec<u8>),
+    Closed(prop::sample::Index),
+    Bfd(u32, bool),
+    Role(u32, usize),
+    Announce(Vec<(u32, bool)>),
+    Wait(u64),
+    Shutdown,
+}
+
+fn message() -> impl Strategy<Value = Message> {
+    let update = Update {
+        withdrawn: vec!["10.0.0.0/8".parse().unwrap()],
+        ..Update::default()
+    };
+    prop_oneof![
+        4 => (any::<bool>(), 0..20_u16).prop_map(|(right, hold)| {
+            let asn = if right { 65000 } else { 65009 };
+            Message::Open(Open::new(asn, hold, Ipv4Addr::new(10, 0, 0, 9), Families::BOTH))
+        }),
+        6 => Just(Message::Keepalive),
+        2 => Just(Message::Update(update.into())),
+        2 => (0..4_u16).prop_map(|afi| Message::RouteRefresh(RouteRefresh { afi, subtype: 0, safi: 1 })),
+        1 => Just(Message::Notification(Notification::HOLD_TIMER_EXPIRED)),
+    ]
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let index = any::<prop::sample::Index>;
+    prop_oneof![
+        2 => (0..3_u32, any::<bool>(), 0..12_u64).prop_map(|(peer, passive, hold)| Step::Add { peer, passive, hold }),
+        1 => (0..3_u32).prop_map(Step::Remove),
+        1 => (0..3_u32).prop_map(Step::Enable),
+        1 => (0..3_u32).prop_map(Step::Disable),
+        4 => index().prop_map(Step::Connected),
+        2 => index().prop_map(Step::ConnectFailed),
+        4 => (0..3_u32).prop_map(Step::Accepted),
+        20 => (index(), message()).prop_map(|(at, message)| Step::Message(at, message)),
+        1 => (index(), vec(any::<u8>(), 0..40)).prop_map(|(at, bytes)| Step::Bytes(at, bytes)),
+        1 => index().prop_map(Step::Closed),
+        2 => (0..3_u32, any::<bool>()).prop_map(|(peer, up)| Step::Bfd(peer, up)),
+        2 => (0..2_u32, 0..5_usize).prop_map(|(instance, role)| Step::Role(instance, role)),
+        2 => vec((0..50_u32, any::<bool>()), 0..20).prop_map(Step::Announce),
+        4 => (0..20_000_u64).prop_map(Step::Wait),
+        1 => Just(Step::Shutdown),
+    ]
+}
+
+const PREFERENCES: [Preference; 5] = [
+    Preference::Master,
+    Preference::Backup,
+    Preference::Joining,
+    Preference::Draining,
+    Preference::Withdrawn,
+];
+
+struct Driver {
+    now: Instant,
+    speaker: Speaker,
+    open: BTreeSet<ConnectionId>,
+}
+
+impl Driver {
+    #[allow(clippy::disallowed_methods, reason = "the virtual clock needs a first moment")]
+    fn new() -> Self {
+        let router_id = Ipv4Addr::new(10, 0, 0, 1);
+        let config = SpeakerConfig {
+            local_as: 65001,
+            router_id,
+            seed: 7,
+            ladder: Ladder::default(),
+        };
+        Driver {
+            now: Instant::now(),
+            speaker: Speaker::new(config),
+            open: BTreeSet::new(),
+        }
+    }
+
+    fn pick(&self, at: prop::sample::Index) -> ConnectionId {
+        // One in between that nobody has ever heard of.
+        let mut list: Vec<ConnectionId> = self.open.iter().copied().collect();
+        list.push(ConnectionId(999_999));
+        list[at.index(list.len())]
+    }
+
+    fn handle(&mut self, input: Input<'_>) {
+        self.speaker.handle(self.now, input);
+        while let Some(output) = self.speaker.poll_output() {
+            match output {
+                Output::Connect { connection, .. } => {
+                    assert!(self.open.insert(connection), "an id used twice")
+                }
+                Output::Send { connection, bytes } => {
+                    assert!(self.open.contains(&connection), "sent to {connection:?}");
+                    assert!(!bytes.is_empty());
+                }
+                Output::Close { connection } => {
+                    assert!(self.open.remove(&connection), "closed {connection:?}")
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn step(&mut self, step: Step) {
+        let local = SocketAddr::new(Ipv4Addr::new(10, 0, 0, 1).into(), 179);
+        match step {
+            Step::Add { peer, passive, hold } => {
+                let address = IpAddr::V4(Ipv4Addr::new(10, 0, 1, u8::try_from(peer).unwrap()));
+                let hold_time = Duration::from_secs(hold);
+                let config = PeerConfig {
+                    passive,
+                    hold_time,
+                    ..PeerConfig::new(address, 65000)
+                };
+                self.handle(Input::AddPeer(PeerId(peer), config));
+            }
+            Step::Remove(peer) => self.handle(Input::RemovePeer(PeerId(peer))),
+            Step::Enable(peer) => self.handle(Input::Enable(PeerId(peer))),
+            Step::Disable(peer) => self.handle(Input::Disable(PeerId(peer))),
+            Step::Connected(at) => self.handle(Input::Connected {
+                connection: self.pick(at),
+                local,
+            }),
+            Step::ConnectFailed(at) => {
+                let connection = self.pick(at);
+                self.open.remove(&connection);
+                self.handle(Input::ConnectFailed {
+                    connection,
+                    reason: "refused".to_owned(),
+                });
+            }
+            Step::Accepted(peer) => {
+                let connection = self.speaker.allocate_connection();
+                self.open.insert(connection);
+                self.handle(Input::Accepted {
+                    connection,
+                    peer: PeerId(peer),
+                    local,
+                });
+            }
+            Step::Message(at, message) => {
+                let bytes = message.encode(true).unwrap();
+                self.handle(Input::Received {
+                    connection: self.pick(at),
+                    bytes: &bytes,
+                });
+            }
+            Step::Bytes(at, bytes) => self.handle(Input::Received {
+                connection: self.pick(at),
+                bytes: &bytes,
+            }),
+            Step::Closed(at) => {
+                let connection = self.pick(at);
+                self.open.remove(&connection);
+                self.handle(Input::Closed { connection });
+            }
+            Step::Bfd(peer, true) => self.handle(Input::BfdUp(PeerId(peer))),
+            Step::Bfd(peer, false) => self.handle(Input::BfdDown(PeerId(peer))),
+            Step::Role(instance, role) => {
+                self.handle(Input::SetRole {
+                    instance,
+                    preference: PREFERENCES[role],
+                });
+            }
+            Step::Announce(list) => self.announce(&list),
+            Step::Wait(millis) => {
+                self.now += Duration::from_millis(millis);
+                self.handle(Input::Timeout);
+            }
+            Step::Shutdown => self.handle(Input::Shutdown),
+        }
+    }
+
+    fn announce(&mut self, list: &[(u32, bool)]) {
+        let vip = |(index, healthy): &(u32, bool)| Announcement {
+            prefix: IpAddr::V4(Ipv4Addr::from(0xcb00_7100 + index)).into(),
+            instance: index % 2,
+            healthy: *healthy,
+            overrides: None,
+        };
+        self.handle(Input::SetAnnouncements(list.iter().map(vip).collect()));
+    }
+
+    fn check(&mut self) {
+        // A timer that has been handled is not due any more; handling nothing twice is nothing.
+        self.handle(Input::Timeout);
+        assert!(self.speaker.poll_timeout().is_none_or(|at| at > self.now));
+        for peer in self.speaker.peers() {
+            let told = self.speaker.adj_rib_out(peer.id).len();
+            assert_eq!(told, peer.advertised);
+            assert!(
+                peer.state == PeerState::Established || told + peer.received == 0,
+                "{peer:?}"
+            );
+            assert!(peer.enabled || peer.state == PeerState::Idle);
+            assert!(peer.counters.established >= peer.counters.flaps);
+        }
+        // Two of a neighbour at the most.
+        assert!(
+            self.open.len() <= 2 * self.speaker.peers().len(),
+            "{:?}",
+            self.open
+        );
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+    #[test]
+    fn any_sequence_of_inputs(steps in vec(step(), 1..120)) {
+        let mut driver = Driver::new();
+        for step in steps {
+            driver.step(step);
+            driver.check();
+        }
+    }
+}
