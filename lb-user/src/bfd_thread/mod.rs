@@ -1,1 +1,106 @@
-//! BFD on a thread of its own.
+//! BFD on a thread of its own: sockets, time and scheduling around [`bfd::Sessions`].
+//!
+//! The thread runs at SCHED_FIFO, priority 50, with its memory locked; where that is not allowed it runs as
+//! it is, and says so in [`Report`] and in the log. It owns UDP port 3784 and a transmit socket for each
+//! session. Packets carry the kernel's receive time, and the sockets are always emptied before a deadline is
+//! judged, so that a late wake-up of our own is never taken for a silent peer.
+//!
+//! Changes of state are handed to the callback given to [`spawn`], on this thread, before anything else is
+//! done with them: it must not block. Commands come through [`Handle`]; [`Handle::report`] shows the rest.
+//!
+//! It must never wait for anything but its own `ppoll`: no lock that another thread may hold (`try_lock`
+//! only), no channel that may spin for a descheduled sender, no log line, no disk. A higher priority thread
+//! that waits for a lower one is how a BFD session goes down for nothing.
+
+mod driver;
+mod handle;
+mod report;
+mod scheduling;
+mod socket;
+#[cfg(test)]
+mod tests;
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::thread::JoinHandle;
+use std::time::Instant;
+
+use bfd::{Diagnostic, SessionId, State};
+
+pub use handle::Handle;
+pub use report::{Report, Scheduling, ThreadReport};
+
+/// RFC 5881 section 4.
+pub const PORT: u16 = 3784;
+
+/// Where the thread listens and how it runs.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// One receive socket for each of them, 7 at most. An unspecified IPv6 address that the kernel does not offer is
+    /// left out.
+    pub listen: Vec<IpAddr>,
+    /// Where packets are received and sent to; anything but [`PORT`] is for tests.
+    pub port: u16,
+    /// SCHED_FIFO priority; `None` stays with the ordinary scheduler.
+    pub priority: Option<i32>,
+    /// Lock the memory of the whole process.
+    pub lock_memory: bool,
+    pub seed: u64,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            listen: vec![Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()],
+            port: PORT,
+            priority: Some(50),
+            lock_memory: true,
+            seed: rand::random(),
+        }
+    }
+}
+
+/// A session changed its state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// When it was decided.
+    pub at: Instant,
+    pub session: SessionId,
+    pub local: IpAddr,
+    pub remote: IpAddr,
+    pub from: State,
+    pub to: State,
+    pub diagnostic: Diagnostic,
+    pub remote_diagnostic: Diagnostic,
+    /// When the kernel received the last valid packet of the peer.
+    pub last_packet: Option<Instant>,
+}
+
+/// Why the thread could not be started.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error("UDP port {port} of {address} is taken: another BFD daemon runs in this network namespace")]
+    PortTaken { address: IpAddr, port: u16 },
+    #[error("cannot listen for BFD on {address}: {source}")]
+    Listen { address: IpAddr, source: std::io::Error },
+    #[error("cannot start the BFD thread: {0}")]
+    Thread(#[from] std::io::Error),
+}
+
+/// Opens the receive sockets and starts the thread. `on_change` runs on it and must not block.
+pub fn spawn(
+    options: &Options,
+    on_change: impl FnMut(Change) + Send + 'static,
+) -> Result<(Handle, JoinHandle<()>), StartError> {
+    let receivers = socket::open_receivers(options)?;
+    let handle = Handle::new()?;
+    let driver = driver::Driver::new(options, handle.clone(), receivers, Box::new(on_change));
+    let (priority, lock_memory) = (options.priority, options.lock_memory);
+    let join = std::thread::Builder::new()
+        .name("bfd".to_owned())
+        .spawn(move || {
+            let scheduling = scheduling::enter(priority);
+            let locked = lock_memory && scheduling::lock_memory();
+            driver.run(scheduling, locked);
+        })?;
+    Ok((handle, join))
+}

@@ -1,0 +1,292 @@
+//! The sockets of RFC 5881: one receive socket for each family, one transmit socket for each session.
+
+use std::io::{self, IoSliceMut};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::time::{Duration, Instant};
+
+use bfd::PACKET_LENGTH;
+use libc::{in_pktinfo, in6_pktinfo, timespec};
+use nix::errno::Errno;
+use nix::sys::socket::{
+    ControlMessageOwned, MsgFlags, SockaddrStorage, cmsg_space, recvmsg, setsockopt, sockopt,
+};
+use nix::time::{ClockId, clock_gettime};
+use socket2::{Domain, Protocol, Socket, Type};
+
+use super::{Options, StartError};
+
+/// RFC 5881 section 5.
+const TTL: u32 = 255;
+/// Class selector 6, network control, as the traffic class byte.
+const NETWORK_CONTROL: u32 = 0xc0;
+/// RFC 5881 section 4: source ports of sessions.
+const SOURCE_PORTS: std::ops::RangeInclusive<u16> = 49152..=65535;
+const PORT_ATTEMPTS: usize = 32;
+/// Packets that wait while the thread is kept from running.
+const RECEIVE_BUFFER: usize = 1 << 20;
+const CONTROL_SPACE: usize = cmsg_space::<libc::c_int>()
+    + cmsg_space::<in6_pktinfo>()
+    + cmsg_space::<in_pktinfo>()
+    + cmsg_space::<timespec>();
+
+/// Sockets that the thread waits for.
+pub(super) const MAXIMUM_RECEIVERS: usize = 7;
+
+/// Room for control messages, aligned as their headers are.
+#[repr(align(8))]
+struct Control([u8; CONTROL_SPACE]);
+
+/// A datagram with what the kernel says about it.
+pub(super) struct Datagram<'a> {
+    pub(super) source: IpAddr,
+    pub(super) destination: IpAddr,
+    pub(super) interface: u32,
+    pub(super) ttl: u8,
+    pub(super) received: Instant,
+    pub(super) payload: &'a [u8],
+}
+
+pub(super) struct Receiver {
+    socket: Socket,
+    address: IpAddr,
+    /// When the socket was last found empty: nothing in it is older.
+    empty: Instant,
+    payload: [u8; 64],
+    control: Control,
+}
+
+pub(super) fn open_receivers(options: &Options) -> Result<Vec<Receiver>, StartError> {
+    let mut receivers = Vec::with_capacity(options.listen.len());
+    for &address in options.listen.iter().take(MAXIMUM_RECEIVERS) {
+        match Receiver::open(address, options.port) {
+            Ok(receiver) => receivers.push(receiver),
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+                return Err(StartError::PortTaken {
+                    address,
+                    port: options.port,
+                });
+            }
+            // A kernel without IPv6, or with IPv6 switched off, is no reason not to run.
+            Err(error) if address == Ipv6Addr::UNSPECIFIED && no_ipv6(&error) => {
+                tracing::warn!(%error, "no BFD over IPv6");
+            }
+            Err(source) => return Err(StartError::Listen { address, source }),
+        }
+    }
+    Ok(receivers)
+}
+
+fn no_ipv6(error: &io::Error) -> bool {
+    matches!(
+        error.raw_os_error(),
+        Some(libc::EAFNOSUPPORT | libc::EADDRNOTAVAIL)
+    )
+}
+
+impl Receiver {
+    fn open(address: IpAddr, port: u16) -> io::Result<Self> {
+        let socket = datagram_socket(address)?;
+        setsockopt(&socket, sockopt::ReceiveTimestampns, &true)?;
+        if address.is_ipv4() {
+            setsockopt(&socket, sockopt::Ipv4RecvTtl, &true)?;
+            setsockopt(&socket, sockopt::Ipv4PacketInfo, &true)?;
+        } else {
+            socket.set_only_v6(true)?;
+            setsockopt(&socket, sockopt::Ipv6RecvHopLimit, &true)?;
+            setsockopt(&socket, sockopt::Ipv6RecvPacketInfo, &true)?;
+        }
+        // Best effort: the default holds some 250 packets.
+        let _ = socket.set_recv_buffer_size(RECEIVE_BUFFER);
+        socket.bind(&SocketAddr::new(address, port).into())?;
+        let empty = Instant::now();
+        Ok(Self {
+            socket,
+            address,
+            empty,
+            payload: [0; 64],
+            control: Control([0; CONTROL_SPACE]),
+        })
+    }
+
+    pub(super) fn descriptor(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+
+    /// The next datagram, or `None` when there is none.
+    pub(super) fn receive(&mut self) -> io::Result<Option<Datagram<'_>>> {
+        let before = Instant::now();
+        let mut parts = [IoSliceMut::new(&mut self.payload)];
+        let flags = MsgFlags::MSG_DONTWAIT;
+        let descriptor = self.socket.as_raw_fd();
+        let message =
+            match recvmsg::<SockaddrStorage>(descriptor, &mut parts, Some(&mut self.control.0), flags) {
+                Ok(message) => message,
+                Err(Errno::EAGAIN) => {
+                    self.empty = before;
+                    return Ok(None);
+                }
+                Err(error) => return Err(error.into()),
+            };
+        let mut datagram = Datagram {
+            source: message
+                .address
+                .as_ref()
+                .and_then(address_of)
+                .unwrap_or(self.address),
+            destination: self.address,
+            interface: 0,
+            ttl: 0,
+            received: before,
+            payload: &[],
+        };
+        for control in message.cmsgs()? {
+            datagram.note(&control, before, self.empty);
+        }
+        let length = message.bytes;
+        datagram.payload = self.payload.get(..length).unwrap_or(&[]);
+        Ok(Some(datagram))
+    }
+}
+
+impl Datagram<'_> {
+    #[allow(
+        clippy::wildcard_enum_match_arm,
+        reason = "nix knows some fifty control messages"
+    )]
+    fn note(&mut self, control: &ControlMessageOwned, now: Instant, empty: Instant) {
+        match control {
+            ControlMessageOwned::Ipv4Ttl(ttl) | ControlMessageOwned::Ipv6HopLimit(ttl) => {
+                self.ttl = u8::try_from(*ttl).unwrap_or(0);
+            }
+            ControlMessageOwned::Ipv4PacketInfo(info) => {
+                self.interface = u32::try_from(info.ipi_ifindex).unwrap_or(0);
+                self.destination = IpAddr::from(info.ipi_addr.s_addr.to_ne_bytes());
+            }
+            ControlMessageOwned::Ipv6PacketInfo(info) => {
+                self.interface = info.ipi6_ifindex;
+                self.destination = IpAddr::from(info.ipi6_addr.s6_addr);
+            }
+            ControlMessageOwned::ScmTimestampns(stamp) => {
+                self.received = arrival(Duration::from(*stamp), now, empty);
+            }
+            _ => {}
+        }
+    }
+}
+
+/// The kernel stamps with the wall clock, which may be set at any moment. Its age is trusted only as far as
+/// the monotonic clock allows: the packet came after the socket was last empty, and not after now.
+fn arrival(stamp: Duration, now: Instant, empty: Instant) -> Instant {
+    let age = clock_gettime(ClockId::CLOCK_REALTIME)
+        .map_or(Duration::ZERO, |wall| Duration::from(wall).saturating_sub(stamp));
+    let known = now.saturating_duration_since(empty);
+    now.checked_sub(age.min(known)).unwrap_or(now)
+}
+
+fn address_of(address: &SockaddrStorage) -> Option<IpAddr> {
+    let v4 = address.as_sockaddr_in().map(|address| IpAddr::V4(address.ip()));
+    v4.or_else(|| address.as_sockaddr_in6().map(|address| IpAddr::V6(address.ip())))
+}
+
+fn datagram_socket(address: IpAddr) -> io::Result<Socket> {
+    let domain = if address.is_ipv4() {
+        Domain::IPV4
+    } else {
+        Domain::IPV6
+    };
+    // socket2 sets CLOEXEC.
+    let socket = Socket::new(domain, Type::DGRAM, Some(Protocol::UDP))?;
+    socket.set_nonblocking(true)?;
+    Ok(socket)
+}
+
+/// The socket from which a session sends: its own source port for its whole life.
+pub(super) struct Transmitter {
+    socket: Socket,
+    to: socket2::SockAddr,
+}
+
+impl Transmitter {
+    pub(super) fn open(local: IpAddr, remote: IpAddr, interface: Option<u32>, port: u16) -> io::Result<Self> {
+        let socket = datagram_socket(local)?;
+        if local.is_ipv4() {
+            socket.set_ttl_v4(TTL)?;
+            socket.set_tos_v4(NETWORK_CONTROL)?;
+        } else {
+            socket.set_only_v6(true)?;
+            socket.set_unicast_hops_v6(TTL)?;
+            socket.set_tclass_v6(NETWORK_CONTROL)?;
+        }
+        if let Some(index) = interface {
+            let name = nix::net::if_::if_indextoname(index)?;
+            socket.bind_device(Some(name.as_bytes()))?;
+        }
+        // Nobody reads this socket: let nothing pile up in it.
+        let _ = socket.set_recv_buffer_size(1);
+        bind_source_port(&socket, local, interface)?;
+        Ok(Self {
+            socket,
+            to: with_scope(remote, port, interface).into(),
+        })
+    }
+
+    pub(super) fn send(&self, packet: &[u8; PACKET_LENGTH]) -> io::Result<()> {
+        self.socket.send_to(packet, &self.to).map(drop)
+    }
+}
+
+fn bind_source_port(socket: &Socket, local: IpAddr, interface: Option<u32>) -> io::Result<()> {
+    let mut last = io::Error::from(io::ErrorKind::AddrInUse);
+    for _ in 0..PORT_ATTEMPTS {
+        let port = rand::random_range(SOURCE_PORTS);
+        match socket.bind(&with_scope(local, port, interface).into()) {
+            Ok(()) => return Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => last = error,
+            Err(error) => return Err(error),
+        }
+    }
+    Err(last)
+}
+
+fn with_scope(address: IpAddr, port: u16, interface: Option<u32>) -> SocketAddr {
+    match address {
+        IpAddr::V4(address) => SocketAddrV4::new(address, port).into(),
+        IpAddr::V6(address) => SocketAddrV6::new(address, port, 0, interface.unwrap_or(0)).into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wall_clock() -> Duration {
+        clock_gettime(ClockId::CLOCK_REALTIME).unwrap().into()
+    }
+
+    #[test]
+    fn the_age_of_a_packet_is_taken_from_its_stamp() {
+        let now = Instant::now();
+        let empty = now - Duration::from_secs(10);
+        let received = arrival(wall_clock() - Duration::from_secs(3), now, empty);
+        let age = now - received;
+        assert!(
+            age >= Duration::from_secs(3) && age < Duration::from_secs(10),
+            "{age:?}"
+        );
+    }
+
+    #[test]
+    fn a_step_of_the_wall_clock_moves_nothing_out_of_its_bounds() {
+        let now = Instant::now();
+        let empty = now - Duration::from_millis(20);
+        assert_eq!(
+            arrival(wall_clock() + Duration::from_secs(172_800), now, empty),
+            now
+        );
+        assert_eq!(
+            arrival(wall_clock() - Duration::from_secs(172_800), now, empty),
+            empty
+        );
+    }
+}
