@@ -148,7 +148,9 @@ fn start_threads(
     board: &StatusBoard,
 ) -> Result<Running, DaemonError> {
     let instances: Vec<Instance> = desired.instances.values().cloned().collect();
-    let (failover, inbox) = failover::inbox(&instances);
+    let (failover, mut inbox) =
+        failover::inbox(&instances).map_err(|error| DaemonError::Start("the failover queues", error))?;
+    let from_links = inbox.lane();
     let (bgp, bgp_commands) = bgp_driver::channel();
     let mut threads = Vec::new();
 
@@ -165,9 +167,8 @@ fn start_threads(
         .map_err(|error| DaemonError::Start("the BGP thread", error))?;
     threads.push(("bgp", bgp_thread));
 
-    let told = failover.clone();
     let links = links::spawn(move |change| match change {
-        LinkChange::Carrier { name, up, .. } => told.send(failover::Command::Carrier { name, up }),
+        LinkChange::Carrier { name, up, .. } => from_links.send(failover::Command::Carrier { name, up }),
         LinkChange::Forwarding => {}
     })
     .map_err(|error| DaemonError::Start("the link monitor", error))?;

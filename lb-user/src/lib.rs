@@ -32,3 +32,4 @@ pub mod reconciler;
 pub mod status;
 pub mod sync_driver;
 pub mod timeline;
+pub mod wake;

@@ -194,18 +194,19 @@ impl<F: FnMut(LinkChange)> Monitor<F> {
             .unwrap_or_default();
         // RUNNING follows the operational state: carrier and, above it, whatever the device waits for.
         let up = present && link.header.flags.contains(LinkFlags::Up | LinkFlags::Running);
-        let known = self.links.get(&ifindex).is_some_and(|(_, known)| *known == up);
+        let before = self.links.get(&ifindex).map(|(_, up)| *up);
         if present {
             self.links.insert(ifindex, (name.clone(), up));
         } else {
             self.links.remove(&ifindex);
             self.neighbours.retain(|(index, _), _| *index != ifindex);
         }
-        if known {
+        if before == Some(up) {
             return false;
         }
         (self.tell)(LinkChange::Carrier { ifindex, name, up });
-        true
+        // A new link that is down is no next hop.
+        up || before.is_some()
     }
 
     /// Neighbours change state every few seconds; only another link-layer address, or its loss, matters.

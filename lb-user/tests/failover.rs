@@ -56,7 +56,7 @@ fn start(pair: &Pair, peers: Vec<HaPeer>) -> Node {
     let (bgp_handle, bgp) = bgp_driver::channel();
     let (hello_sender, hellos) = channel();
     let (board, timeline) = (StatusBoard::new(), Timeline::new());
-    let (mut handle, inbox) = failover::inbox(&[instance()]);
+    let (mut handle, inbox) = failover::inbox(&[instance()]).unwrap();
     let setup = failover::Setup {
         node: "lb1".into(),
         boot: 1,

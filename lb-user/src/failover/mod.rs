@@ -13,6 +13,7 @@
 pub mod addresses;
 pub mod frames;
 pub mod holder;
+mod inbox;
 pub mod interfaces;
 pub mod packet_socket;
 mod status;
@@ -23,13 +24,14 @@ use std::collections::BTreeMap;
 use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::{Builder, JoinHandle};
 
 use ipnet::IpNet;
 use tokio::sync::watch;
 
 use self::holder::{Holder, Placed};
+pub use self::inbox::Lane;
+use self::inbox::{Entrance, Queues};
 use crate::apply::{self, ApplyError};
 use crate::bgp_driver::BgpHandle;
 use crate::desired::{Desired, HaPeer, Instance};
@@ -82,7 +84,7 @@ pub enum Drained {
 /// Sends commands to the failover thread; never blocks.
 #[derive(Clone)]
 pub struct FailoverHandle {
-    commands: Sender<Command>,
+    commands: Entrance,
     /// What an election cannot change while it runs.
     instances: Arc<BTreeMap<String, (u32, bool)>>,
     drained: watch::Receiver<Drained>,
@@ -91,8 +93,7 @@ pub struct FailoverHandle {
 impl FailoverHandle {
     /// Hands a command over.
     pub fn send(&self, command: Command) {
-        // Fails only when the daemon is already ending.
-        let _ = self.commands.send(command);
+        self.commands.send(command);
     }
 
     /// Waits until a drain has ended one way or the other. The election bounds it.
@@ -102,12 +103,6 @@ impl FailoverHandle {
             Ok(state) => *state,
             Err(_) => Drained::Alone,
         }
-    }
-
-    fn apply(&self, command: Command) -> Result<(), ApplyError> {
-        self.commands
-            .send(command)
-            .map_err(|_| ApplyError::new("the failover thread has ended"))
     }
 }
 
@@ -119,10 +114,11 @@ impl apply::Election for FailoverHandle {
             ));
         }
         let placed = placed(instance, vips);
-        self.apply(Command::PutAddresses {
+        self.send(Command::PutAddresses {
             instance: instance.name.clone(),
             placed,
-        })
+        });
+        Ok(())
     }
 
     fn remove_instance(&mut self, name: &str) -> Result<(), ApplyError> {
@@ -200,39 +196,46 @@ pub enum StartError {
 
 /// The queue of commands, which may be filled before the thread starts.
 pub struct Inbox {
-    commands: Receiver<Command>,
+    queues: Queues,
     drained: watch::Sender<Drained>,
 }
 
+impl Inbox {
+    /// A way in for one more real-time thread. Earlier ones have precedence.
+    pub fn lane(&mut self) -> Lane {
+        self.queues.lane()
+    }
+}
+
 /// Makes the handle and the queue behind it.
-pub fn inbox(instances: &[Instance]) -> (FailoverHandle, Inbox) {
-    let (commands, receiver) = channel();
+pub fn inbox(instances: &[Instance]) -> io::Result<(FailoverHandle, Inbox)> {
+    let queues = Queues::new()?;
     let (drained_sender, drained) = watch::channel(Drained::No);
     let fixed = instances
         .iter()
         .map(|instance| (instance.name.clone(), (instance.priority, instance.preempt)))
         .collect();
     let handle = FailoverHandle {
-        commands,
+        commands: queues.entrance(),
         instances: Arc::new(fixed),
         drained,
     };
-    (
+    Ok((
         handle,
         Inbox {
-            commands: receiver,
+            queues,
             drained: drained_sender,
         },
-    )
+    ))
 }
 
-/// Opens the sockets and starts the thread. It ends when all handles are gone.
+/// Opens the sockets and starts the thread. It ends when all handles and lanes are gone.
 pub fn spawn(setup: Setup, inbox: Inbox) -> Result<JoinHandle<()>, StartError> {
     let holder = Holder::open().map_err(StartError::Sockets)?;
     let failover = thread::Failover::new(setup, holder, inbox.drained)?;
     let run = move || {
         realtime::enter("failover", realtime::FAILOVER);
-        failover.run(&inbox.commands);
+        failover.run(inbox.queues);
     };
     Builder::new()
         .name("failover".into())

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use bgp::Preference;
@@ -11,6 +10,7 @@ use tokio::sync::watch;
 use tracing::{info, warn};
 
 use super::holder::{Holder, Placed};
+use super::inbox::Queues;
 use super::status::{self, Observed};
 use super::uplink::Uplinks;
 use super::{Command, Drained, HelloSink, Setup, StartError};
@@ -81,15 +81,10 @@ impl Failover {
         })
     }
 
-    pub(super) fn run(mut self, commands: &Receiver<Command>) {
+    pub(super) fn run(mut self, mut queues: Queues) {
         self.execute();
-        loop {
-            let wait = self.deadline().saturating_duration_since(Instant::now());
-            let command = match commands.recv_timeout(wait) {
-                Ok(command) => Some(command),
-                Err(RecvTimeoutError::Timeout) => None,
-                Err(RecvTimeoutError::Disconnected) => return,
-            };
+        while !queues.abandoned() {
+            let command = queues.next(self.deadline());
             let news = command.is_some();
             if let Some(command) = command {
                 self.command(command);
