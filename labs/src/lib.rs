@@ -23,6 +23,7 @@ mod clock;
 mod diagnostics;
 mod error;
 pub mod expected;
+pub mod failover;
 pub mod init;
 mod lab;
 mod link;

@@ -38,6 +38,8 @@ enum Command {
         #[arg(long)]
         keep: bool,
     },
+    /// Take the MASTER's power away under load, let it return, drain it; measure and draw what happens
+    Failover(labs::failover::Options),
     /// Write the diagnostics of a lab that is up
     Diagnose { name: PathBuf },
     /// Name all labs
@@ -91,6 +93,11 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Test { names, keep } => {
             for name in names {
                 test(&name, keep)?;
+            }
+        }
+        Command::Failover(options) => {
+            if !labs::failover::run(&options)? {
+                return Ok(ExitCode::FAILURE);
             }
         }
         Command::Diagnose { name } => {

@@ -136,7 +136,9 @@ impl Flow<'_> {
     }
 
     async fn ask(&mut self) -> Result<(), Error> {
-        self.record(|record| record.asked = Some(clock::now()));
+        self.record(|record| {
+            record.asked.get_or_insert_with(clock::now);
+        });
         self.send(self.hello.payload).await?;
         while self.receive().await? == 0 {}
         Ok(())

@@ -124,8 +124,16 @@ impl Flows {
         self.shared.records.borrow_mut().iter_mut().for_each(Record::mark);
     }
 
-    /// Every idle flow speaks once.
+    /// Every idle flow speaks once. It counts as unanswered from here on, not from when its task runs.
     pub fn wake(&self) {
+        let now = clock::now();
+        let mut records = self.shared.records.borrow_mut();
+        for record in records
+            .iter_mut()
+            .filter(|record| record.kind == Kind::Idle && record.alive())
+        {
+            record.asked.get_or_insert(now);
+        }
         self.wake.send_modify(|count| *count = count.wrapping_add(1));
     }
 
