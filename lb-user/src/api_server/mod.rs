@@ -9,6 +9,8 @@
 mod handlers;
 mod problem;
 mod socket;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 

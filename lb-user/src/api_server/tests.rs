@@ -1,0 +1,183 @@
+//! The API over a real socket, as raw HTTP: status codes, problems, metrics, and the socket itself.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use api::{BfdSession, Counter, HaInstance, HaStatus, Neighbor, Problem, Service, SyncPeer};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::UnixStream;
+
+use super::{Context, Control, bind, serve};
+use crate::status::StatusBoard;
+use crate::timeline::Timeline;
+
+struct Deaf;
+
+impl Control for Deaf {
+    fn drain(&self) {}
+    fn undrain(&self) {}
+}
+
+fn start(directory: &Path) -> (PathBuf, StatusBoard) {
+    let board = StatusBoard::new();
+    let context = Context {
+        board: board.clone(),
+        timeline: Timeline::new(),
+        control: Arc::new(Deaf),
+    };
+    let path = directory.join("run/batond.sock");
+    let listener = bind(&path, 0o600).unwrap();
+    tokio::spawn(serve(listener, context));
+    (path, board)
+}
+
+/// Status code, head and body of the answer.
+async fn request(socket: &Path, method: &str, target: &str) -> (u16, String, String) {
+    let mut stream = UnixStream::connect(socket).await.unwrap();
+    let request = format!("{method} {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    (head[9..12].parse().unwrap(), head.to_owned(), body.to_owned())
+}
+
+#[tokio::test]
+async fn refusals_are_problems_that_name_the_field() {
+    let directory = tempfile::tempdir().unwrap();
+    let (socket, _board) = start(directory.path());
+    for (method, target, status, field) in [
+        ("GET", "/v2/services", 404, "path"),
+        ("DELETE", "/v1/services", 405, "method"),
+        ("GET", "/v1/timeline?last=soon", 400, "last"),
+        ("GET", "/v1/timeline?since=1s", 400, "query"),
+        ("GET", "/v1/flows?limit=-1", 400, "query"),
+        ("POST", "/v1/drain", 409, "force"),
+    ] {
+        let (code, head, body) = request(&socket, method, target).await;
+        assert_eq!(code, status, "{method} {target}: {body}");
+        assert!(
+            head.to_lowercase()
+                .contains("content-type: application/problem+json"),
+            "{head}"
+        );
+        let problem: Problem = serde_json::from_str(&body).unwrap();
+        assert_eq!(
+            (problem.status, problem.field.as_deref()),
+            (status, Some(field)),
+            "{body}"
+        );
+        assert!(!problem.title.is_empty() && !problem.detail.is_empty(), "{body}");
+    }
+    assert_eq!(request(&socket, "POST", "/v1/drain?force=true").await.0, 202);
+    assert_eq!(request(&socket, "POST", "/v1/undrain").await.0, 202);
+}
+
+#[tokio::test]
+async fn metrics_show_every_part() {
+    let directory = tempfile::tempdir().unwrap();
+    let (socket, board) = start(directory.path());
+    board.services.publish(vec![Service {
+        name: "we\"b".into(),
+        healthy: true,
+        ..Service::default()
+    }]);
+    board.neighbors.publish(vec![Neighbor {
+        address: "10.0.11.1".into(),
+        state: "established".into(),
+        updates_out: 7,
+        ..Neighbor::default()
+    }]);
+    board.bfd.publish(vec![BfdSession {
+        remote: "10.0.11.1".into(),
+        state: "down".into(),
+        detection_time_us: 150_000,
+        ..BfdSession::default()
+    }]);
+    let instance = HaInstance {
+        name: "default".into(),
+        role: "backup".into(),
+        ..HaInstance::default()
+    };
+    board.ha.publish(HaStatus {
+        instances: vec![instance],
+        ..HaStatus::default()
+    });
+    board.counters.publish(vec![Counter {
+        name: "no-service".into(),
+        drop: true,
+        packets: 42,
+    }]);
+    board.sync.publish(vec![SyncPeer {
+        name: "lb2".into(),
+        lag_us: 2500,
+        ..SyncPeer::default()
+    }]);
+    let (code, head, text) = request(&socket, "GET", "/metrics").await;
+    assert_eq!(code, 200);
+    assert!(head.contains("text/plain"), "{head}");
+    for line in [
+        "baton_build_info{version=\"0.1.0\"} 1",
+        "baton_bfd_detection_time_seconds{remote=\"10.0.11.1\"} 0.15",
+        "baton_bfd_session_up{remote=\"10.0.11.1\"} 0",
+        "baton_bgp_established{neighbor=\"10.0.11.1\"} 1",
+        "baton_bgp_updates_total{direction=\"out\",neighbor=\"10.0.11.1\"} 7",
+        "baton_datapath_packets_total{drop=\"true\",reason=\"no-service\"} 42",
+        "baton_ha_role{instance=\"default\",role=\"backup\"} 1",
+        "baton_ha_role{instance=\"default\",role=\"master\"} 0",
+        "baton_service_healthy{service=\"we\\\"b\"} 1",
+        "baton_sync_lag_seconds{peer=\"lb2\"} 0.0025",
+    ] {
+        assert!(text.lines().any(|found| found == line), "no `{line}` in\n{text}");
+    }
+    // Names are documented, so that nobody has to read the source to use them.
+    let documented = include_str!("../../../docs/operations.md");
+    for name in text
+        .lines()
+        .filter_map(|line| line.strip_prefix("# TYPE "))
+        .filter_map(|line| line.split(' ').next())
+    {
+        assert!(
+            documented.contains(&format!("`{name}`")),
+            "docs/operations.md does not explain {name}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn the_socket_is_private_and_not_stolen() {
+    let directory = tempfile::tempdir().unwrap();
+    let (path, _board) = start(directory.path());
+    assert_eq!(
+        std::fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+        0o600
+    );
+    let second = bind(&path, 0o600).unwrap_err();
+    assert_eq!(second.kind(), std::io::ErrorKind::AddrInUse, "{second}");
+
+    let file = directory.path().join("file");
+    std::fs::write(&file, "precious").unwrap();
+    assert!(
+        bind(&file, 0o600)
+            .unwrap_err()
+            .to_string()
+            .contains("is no socket")
+    );
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), "precious");
+
+    let stale = directory.path().join("stale.sock");
+    drop(std::os::unix::net::UnixListener::bind(&stale).unwrap());
+    let listener = bind(&stale, 0o660).unwrap();
+    assert_eq!(
+        std::fs::metadata(&stale).unwrap().permissions().mode() & 0o777,
+        0o660
+    );
+    drop(listener);
+    let left: Vec<String> = std::fs::read_dir(directory.path())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned())
+        .filter(|name| name.ends_with(".new"))
+        .collect();
+    assert!(left.is_empty(), "{left:?}");
+}
