@@ -102,6 +102,11 @@ impl Peer {
     /// A change that needs a new OPEN restarts the session; another one is only told.
     pub(crate) fn reconfigure(&mut self, now: Instant, shared: &mut Shared, config: PeerConfig) {
         let old = std::mem::replace(&mut self.config, config);
+        if old.address != self.config.address {
+            // What was said about another address.
+            self.bfd = BfdState::Unknown;
+            self.held = false;
+        }
         let comparable = PeerConfig {
             next_hops: self.config.next_hops,
             ladder: self.config.ladder,
@@ -168,9 +173,12 @@ impl Peer {
     }
 
     pub(crate) fn connect_failed(&mut self, shared: &mut Shared, id: ConnectionId, reason: String) {
-        if self.take(id).is_some() {
+        let Some(connection) = self.take(id) else { return };
+        if connection.state == State::Connect {
             self.last_error = Some(reason.clone());
             self.event(shared, Event::ConnectFailed { reason });
+        } else {
+            self.ended(shared, connection.phase(), &reason);
         }
     }
 
@@ -277,7 +285,6 @@ impl Peer {
             shared.outputs.push_back(Output::Close {
                 connection: pending.id,
             });
-            self.last_error = Some("connect timed out".to_owned());
         }
         self.connect(now, shared);
     }

@@ -133,7 +133,7 @@ impl fmt::Display for PathAttributes {
     }
 }
 
-/// RFC 8326 section 5: 65535:0.
+/// 65535:0 (RFC 8326).
 pub const GRACEFUL_SHUTDOWN: u32 = 0xffff_0000;
 
 /// More would not fit a message beside a prefix.

@@ -19,13 +19,19 @@ use proptest::prelude::*;
 /// Connections and neighbours are named by index, so that most of them exist.
 #[derive(Clone, Debug)]
 enum Step {
-    Add { peer: u32, passive: bool, hold: u64 },
+    Add {
+        peer: u32,
+        passive: bool,
+        hold: u64,
+    },
     Remove(u32),
     Enable(u32),
     Disable(u32),
     Connected(prop::sample::Index),
     ConnectFailed(prop::sample::Index),
     Accepted(u32),
+    /// As a neighbour does it that means well.
+    Establish(prop::sample::Index),
     Message(prop::sample::Index, Message),
     Bytes(prop::sample::Index, Vec<u8>),
     Closed(prop::sample::Index),
@@ -63,6 +69,7 @@ fn step() -> impl Strategy<Value = Step> {
         4 => index().prop_map(Step::Connected),
         2 => index().prop_map(Step::ConnectFailed),
         4 => (0..3_u32).prop_map(Step::Accepted),
+        20 => index().prop_map(Step::Establish),
         20 => (index(), message()).prop_map(|(at, message)| Step::Message(at, message)),
         1 => (index(), vec(any::<u8>(), 0..40)).prop_map(|(at, bytes)| Step::Bytes(at, bytes)),
         1 => index().prop_map(Step::Closed),
@@ -70,7 +77,7 @@ fn step() -> impl Strategy<Value = Step> {
         2 => (0..2_u32, 0..5_usize).prop_map(|(instance, role)| Step::Role(instance, role)),
         2 => vec((0..50_u32, any::<bool>()), 0..20).prop_map(Step::Announce),
         4 => (0..20_000_u64).prop_map(Step::Wait),
-        1 => Just(Step::Shutdown),
+        1 => (0..20_u32).prop_map(|chance| if chance == 0 { Step::Shutdown } else { Step::Wait(1) }),
     ]
 }
 
@@ -168,6 +175,7 @@ impl Driver {
                     local,
                 });
             }
+            Step::Establish(at) => self.establish(at, local),
             Step::Message(at, message) => {
                 let bytes = message.encode(true).unwrap();
                 self.handle(Input::Received {
@@ -198,6 +206,19 @@ impl Driver {
                 self.handle(Input::Timeout);
             }
             Step::Shutdown => self.handle(Input::Shutdown),
+        }
+    }
+
+    fn establish(&mut self, at: prop::sample::Index, local: SocketAddr) {
+        let connection = self.pick(at);
+        self.handle(Input::Connected { connection, local });
+        let open = Open::new(65000, 9, Ipv4Addr::new(10, 0, 0, 9), Families::BOTH);
+        for message in [Message::Open(open), Message::Keepalive] {
+            let bytes = message.encode(true).unwrap();
+            self.handle(Input::Received {
+                connection,
+                bytes: &bytes,
+            });
         }
     }
 
@@ -235,10 +256,15 @@ impl Driver {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
     #[test]
     fn any_sequence_of_inputs(steps in vec(step(), 1..120)) {
         let mut driver = Driver::new();
+        for peer in 0..2 {
+            driver.step(Step::Add { peer, passive: peer == 1, hold: 9 });
+            driver.step(Step::Role(peer, 0));
+        }
+        driver.announce(&[(1, true), (2, true)]);
         for step in steps {
             driver.step(step);
             driver.check();

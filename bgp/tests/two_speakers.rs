@@ -339,6 +339,24 @@ fn disable_enable_remove_and_reconfigure() {
 }
 
 #[test]
+fn another_address_is_not_judged_by_the_bfd_of_the_old_one() {
+    let mut net = pair();
+    up(&mut net);
+    net.input(0, Input::BfdUp(PEER));
+    net.input(0, Input::BfdDown(PEER));
+    let moved = PeerConfig {
+        address: "10.0.0.9".parse().unwrap(),
+        ..net.config(0)
+    };
+    net.input(0, Input::AddPeer(PEER, moved));
+    let status = &net.nodes[0].speaker.peers()[0];
+    assert_eq!(
+        (status.bfd, status.state),
+        (BfdState::Unknown, PeerState::Connect)
+    );
+}
+
+#[test]
 fn a_wrong_as_is_refused_with_the_reason() {
     let mut net = pair();
     let config = PeerConfig {
