@@ -1,5 +1,6 @@
 //! HTTP over the unix socket of the daemon.
 
+use std::io::{Error, ErrorKind};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -39,8 +40,11 @@ impl Client {
 
     pub(crate) fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Failure> {
         let body = self.request(Method::GET, path)?;
-        serde_json::from_slice(&body)
-            .map_err(|error| self.unreachable(format!("its answer to {path} is not understood: {error}")))
+        serde_json::from_slice(&body).map_err(|error| {
+            self.unreachable(format!(
+                "its answer to {path} is not understood: {error}\nIs batonctl as new as batond?"
+            ))
+        })
     }
 
     pub(crate) fn post(&self, path: &str) -> Result<(), Failure> {
@@ -52,7 +56,12 @@ impl Client {
         let (status, body) = self
             .runtime
             .block_on(exchange)
-            .map_err(|_| self.unreachable(format!("no answer within {} s", PATIENCE.as_secs())))?
+            .map_err(|_| {
+                self.unreachable(format!(
+                    "nothing for {} s; its log may say why",
+                    PATIENCE.as_secs()
+                ))
+            })?
             .map_err(|reason| self.unreachable(reason))?;
         if status.is_success() {
             return Ok(body);
@@ -68,7 +77,7 @@ impl Client {
     async fn exchange(&self, method: Method, path: &str) -> Result<(StatusCode, Bytes), String> {
         let stream = UnixStream::connect(&self.socket)
             .await
-            .map_err(|error| error.to_string())?;
+            .map_err(|error| not_connected(&error))?;
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
             .await
             .map_err(|error| error.to_string())?;
@@ -94,4 +103,13 @@ impl Client {
             reason,
         }
     }
+}
+
+fn not_connected(error: &Error) -> String {
+    let next = if error.kind() == ErrorKind::PermissionDenied {
+        "The socket belongs to the user of batond; api.mode = \"0660\" lets its group in."
+    } else {
+        "Is batond running? Its socket is api.socket of its configuration; --socket names another one."
+    };
+    format!("{error}\n{next}")
 }

@@ -10,9 +10,8 @@ pub(crate) enum Failure {
     /// The daemon answered, and the answer is no.
     #[error("{0}")]
     Negative(String),
-    #[error(
-        "{socket} does not answer: {reason}\nIs batond running there? Its socket is api.socket of the configuration (--socket)."
-    )]
+    /// The reason says what to do next.
+    #[error("{socket} does not answer: {reason}")]
     Unreachable { socket: PathBuf, reason: String },
     #[error("refused: {0}")]
     Refused(Problem),

@@ -1,4 +1,8 @@
 //! `batonctl` against the real API server on a temporary socket: answers, exit codes, closed pipes.
+#![allow(
+    clippy::unwrap_used,
+    reason = "the lint only exempts functions marked as tests"
+)]
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -245,7 +249,11 @@ fn a_wrong_command_line_is_2_and_no_daemon_is_3() {
         "{}",
         answer.err
     );
-    assert!(answer.err.contains("Is batond running there?"), "{}", answer.err);
+    assert!(
+        answer.err.contains("Is batond running? Its socket is api.socket"),
+        "{}",
+        answer.err
+    );
 }
 
 #[test]

@@ -21,7 +21,7 @@ use tracing::{error, info, warn};
 
 use crate::apply::{ApplyError, Targets};
 use crate::config;
-use crate::desired::{Desired, Fixed, Service};
+use crate::desired::{Desired, Instance, Service};
 use crate::plan::{Actual, Operation, plan};
 use crate::status::StatusBoard;
 use crate::timeline::Timeline;
@@ -93,7 +93,7 @@ impl Reconciler {
     }
 
     fn changeable(&self, desired: Desired) -> Result<Desired, String> {
-        match differences(&self.desired.fixed, &desired.fixed).as_slice() {
+        match differences(&self.desired, &desired).as_slice() {
             [] => Ok(desired),
             sections => Err(format!(
                 "a running daemon cannot change {}: restart it (established flows survive that)",
@@ -206,16 +206,26 @@ fn apply(targets: &mut Targets, operation: &Operation) -> Result<(), ApplyError>
     }
 }
 
-/// Sections that differ, by their name in the file.
-fn differences(running: &Fixed, wanted: &Fixed) -> Vec<&'static str> {
+/// Sections that differ although they cannot change, by their name in the file.
+fn differences(running: &Desired, wanted: &Desired) -> Vec<&'static str> {
+    let (old, new) = (&running.fixed, &wanted.fixed);
+    // What takes part in the election; addresses may change.
+    let ranks = |desired: &Desired| -> Vec<(String, u32, bool)> {
+        let rank = |instance: &Instance| (instance.name.clone(), instance.priority, instance.preempt);
+        desired.instances.values().map(rank).collect()
+    };
     [
-        ("[node]", running.node != wanted.node),
-        ("[datapath]", running.datapath != wanted.datapath),
-        ("[bgp] (as, listen, listen-port)", running.bgp != wanted.bgp),
-        ("[[ha.peer]]", running.peers != wanted.peers),
-        ("[sync]", running.sync != wanted.sync),
-        ("[api]", running.api != wanted.api),
-        ("[metrics]", running.metrics != wanted.metrics),
+        ("[node]", old.node != new.node),
+        ("[datapath]", old.datapath != new.datapath),
+        ("[bgp] (as, listen, listen-port)", old.bgp != new.bgp),
+        ("[[ha.peer]]", old.peers != new.peers),
+        (
+            "[[ha.instance]] (name, priority, preempt)",
+            ranks(running) != ranks(wanted),
+        ),
+        ("[sync]", old.sync != new.sync),
+        ("[api]", old.api != new.api),
+        ("[metrics]", old.metrics != new.metrics),
     ]
     .into_iter()
     .filter_map(|(name, differs)| differs.then_some(name))

@@ -1,4 +1,8 @@
 //! `batond` as a process: what it says about a configuration, and with which exit code.
+#![allow(
+    clippy::unwrap_used,
+    reason = "the lint only exempts functions marked as tests"
+)]
 
 use std::path::Path;
 use std::process::{Command, Output};

@@ -144,6 +144,46 @@ fn the_sample_is_valid_and_so_are_its_comments() {
     assert_eq!(uncommented.fixed.api, sample.fixed.api);
 }
 
+#[test]
+fn the_configurations_of_the_labs_are_valid() {
+    let labs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../labs");
+    let mut checked = 0;
+    for lab in std::fs::read_dir(labs)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.is_dir())
+    {
+        for file in std::fs::read_dir(lab).unwrap().map(|entry| entry.unwrap().path()) {
+            let text = std::fs::read_to_string(&file).unwrap_or_default();
+            if file.extension().is_some_and(|ending| ending == "toml") && text.contains("\n[datapath]") {
+                super::load(&file).unwrap_or_else(|error| panic!("{error}"));
+                checked += 1;
+            }
+        }
+    }
+    assert!(checked > 0, "no lab has a node of ours");
+}
+
+#[test]
+fn more_than_the_maps_hold_is_refused() {
+    let service = |number: u32| {
+        let vip = std::net::Ipv4Addr::from(0xc612_0000 + number);
+        format!(
+            "[[service]]\nname = \"s{number}\"\nvip = \"{vip}\"\nport = 80\nprotocol = \"tcp\"\nendpoints = []\n"
+        )
+    };
+    let base = crate::plan::tests::MINIMAL;
+    let (fits, many): (String, String) = ((0..4095).map(service).collect(), (0..4096).map(service).collect());
+    let desired = parse("fits", &format!("{base}{fits}")).map(|desired| desired.services.len());
+    // So many services without endpoints still have the smallest table each.
+    assert_eq!(desired.unwrap_or_else(|error| panic!("{error}")), 4095);
+    let (_, first) = refusal(parse("many", &format!("{base}{many}")));
+    assert!(
+        first.contains("service: 4096 services in all are more than fit (4095)"),
+        "{first}"
+    );
+}
+
 /// (line of the good file, what replaces it, line of the finding within the replacement, words of the error).
 type Row = (&'static str, &'static str, usize, &'static str);
 

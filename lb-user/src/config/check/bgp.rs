@@ -151,32 +151,30 @@ fn families(written: &file::Neighbor, findings: &mut Findings) -> Families {
 }
 
 fn next_hops(written: &file::Neighbor, families: Families, findings: &mut Findings) -> NextHops {
-    let NextHops { ipv4, ipv6, .. } = NextHops {
-        ipv4: written.next_hop.ipv4.as_ref().map(|hop| *hop.get_ref()),
-        ipv6: written.next_hop.ipv6.as_ref().map(|hop| *hop.get_ref()),
-        ..NextHops::default()
-    };
-    if let Some(hop) = &written.next_hop.ipv4 {
+    let (ipv4, ipv6) = (&written.next_hop.ipv4, &written.next_hop.ipv6);
+    if let Some(hop) = ipv4 {
+        let address = IpAddr::V4(*hop.get_ref());
         next_hop(
             hop,
-            IpAddr::V4(*hop.get_ref()),
+            address,
             families.ipv4,
             "bgp.neighbor.next-hop.ipv4",
             findings,
         );
     }
-    if let Some(hop) = &written.next_hop.ipv6 {
+    if let Some(hop) = ipv6 {
+        let address = IpAddr::V6(*hop.get_ref());
         next_hop(
             hop,
-            IpAddr::V6(*hop.get_ref()),
+            address,
             families.ipv6,
             "bgp.neighbor.next-hop.ipv6",
             findings,
         );
     }
     NextHops {
-        ipv4,
-        ipv6,
+        ipv4: ipv4.as_ref().map(|hop| *hop.get_ref()),
+        ipv6: ipv6.as_ref().map(|hop| *hop.get_ref()),
         ..NextHops::default()
     }
 }

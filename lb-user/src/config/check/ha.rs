@@ -6,7 +6,7 @@ use super::{Findings, family};
 use crate::config::file;
 use crate::desired::{HaPeer, Instance, Sync, instance_id};
 
-/// Priority of an instance that does not say.
+/// Narrow enough for every later use of it, such as VRRP's.
 const PRIORITIES: std::ops::RangeInclusive<u32> = 1..=255;
 
 pub(super) fn peers(file: &file::File, findings: &mut Findings) -> BTreeMap<String, HaPeer> {
@@ -86,7 +86,7 @@ pub(super) fn instances(file: &file::File, findings: &mut Findings) -> BTreeMap<
             );
         }
         for entry in &written.addresses {
-            let address = findings_of_address(entry, findings);
+            let address = floating_address(entry, findings);
             if !floating.insert(address) {
                 findings.refuse(
                     entry,
@@ -122,6 +122,13 @@ pub(super) fn instances(file: &file::File, findings: &mut Findings) -> BTreeMap<
         }
         instances.insert(name, instance);
     }
+    if let Some(excess) = file.ha.instance.get(::ha::MAX_INSTANCES) {
+        findings.refuse(
+            &excess.name,
+            "ha.instance",
+            format!("more than {} instances", ::ha::MAX_INSTANCES),
+        );
+    }
     instances.entry("default".to_owned()).or_insert_with(|| Instance {
         id: instance_id("default"),
         name: "default".to_owned(),
@@ -133,7 +140,7 @@ pub(super) fn instances(file: &file::File, findings: &mut Findings) -> BTreeMap<
     instances
 }
 
-fn findings_of_address(
+fn floating_address(
     entry: &toml::Spanned<crate::config::values::Floating>,
     findings: &mut Findings,
 ) -> std::net::IpAddr {

@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use lb_common::{maglev_size, map};
+
 use super::{Findings, family, is_link_local};
 use crate::config::file;
 use crate::desired::{Endpoint, Instance, Mode, Protocol, Select, Service, ServiceKey};
@@ -65,7 +67,43 @@ pub(super) fn services(
         }
         services.insert(service.key, service);
     }
+    limits(file, &services, findings);
     services
+}
+
+/// What the maps of the data path hold, all services together.
+fn limits(file: &file::File, services: &BTreeMap<ServiceKey, Service>, findings: &mut Findings) {
+    let Some(last) = file.service.last() else { return };
+    let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+    let backends: BTreeSet<(IpAddr, u16)> = services
+        .values()
+        .flat_map(|service| &service.endpoints)
+        .map(|endpoint| (endpoint.address, endpoint.port))
+        .collect();
+    let sizes = || {
+        services
+            .values()
+            .map(|service| maglev_size(service.endpoints.len()))
+    };
+    // A changed table is written beside the old one.
+    let rows = sizes().fold(sizes().max().unwrap_or(0), u32::saturating_add);
+    for (noun, used, limit) in [
+        ("services", count(services.len()), map::SERVICES_SIZE - 1),
+        ("endpoints", count(backends.len()), map::BACKENDS_SIZE),
+        (
+            "rows of selection tables (about 100 an endpoint)",
+            rows,
+            map::MAGLEV_SIZE,
+        ),
+    ] {
+        if used > limit {
+            findings.refuse(
+                &last.name,
+                "service",
+                format!("{used} {noun} in all are more than fit ({limit})"),
+            );
+        }
+    }
 }
 
 fn vip(written: &file::Service, instances: &BTreeMap<String, Instance>, findings: &mut Findings) {
