@@ -32,6 +32,7 @@ use self::signals::Signals;
 use self::targets::Neighbors;
 use crate::api_server::{self, Context};
 use crate::apply::{ApplyError, Targets};
+use crate::bfd_thread;
 use crate::bgp_driver::{self, BgpHandle};
 use crate::desired::{Bgp, Desired, Instance};
 use crate::failover::{self, FailoverHandle};
@@ -43,6 +44,8 @@ use crate::timeline::Timeline;
 
 /// Threads of the main runtime.
 const WORKERS: usize = 2;
+/// How often the state of the BFD sessions is published.
+const BFD_STATUS: Duration = Duration::from_millis(200);
 /// Tasks still running at the end get this long.
 const END: Duration = Duration::from_millis(200);
 
@@ -55,6 +58,8 @@ pub enum DaemonError {
     Privileges(#[from] PrivilegeError),
     #[error(transparent)]
     Failover(#[from] failover::StartError),
+    #[error(transparent)]
+    Bfd(#[from] bfd_thread::StartError),
     #[error("cannot start {0}: {1}")]
     Start(&'static str, io::Error),
     #[error("cannot read what an earlier daemon left in the maps: {0}")]
@@ -66,6 +71,7 @@ pub enum DaemonError {
 /// The threads and handles of a running daemon.
 struct Running {
     failover: FailoverHandle,
+    bfd: bfd_thread::Handle,
     bgp: BgpHandle,
     threads: Vec<(&'static str, JoinHandle<()>)>,
 }
@@ -84,6 +90,7 @@ impl Running {
         if tokio::time::timeout(patience, self.bgp.shutdown()).await.is_err() {
             info!("a BGP neighbour did not take the Cease in time");
         }
+        self.bfd.shutdown();
     }
 }
 
@@ -106,7 +113,7 @@ pub fn run(path: &Path, desired: Desired) -> Result<(), DaemonError> {
             bgp: running.bgp.clone(),
             failover: running.failover.clone(),
         }),
-        bfd: Box::new(targets::Absent),
+        bfd: Box::new(running.bfd.clone()),
         election: Box::new(running.failover.clone()),
     };
     let reconciler = Reconciler::new(desired.clone(), targets, board.clone(), timeline.clone())
@@ -129,6 +136,7 @@ pub fn run(path: &Path, desired: Desired) -> Result<(), DaemonError> {
     };
     let ended = runtime.block_on(async {
         let signals = Signals::install().map_err(|error| DaemonError::Start("signal handlers", error))?;
+        tokio::spawn(publish_bfd(running.bfd.clone(), context.board.clone()));
         serve_api(&desired, context)?;
         signals::notify(&[NotifyState::Ready]);
         info!(node = desired.fixed.node.name, "running");
@@ -150,7 +158,8 @@ fn start_threads(
     let instances: Vec<Instance> = desired.instances.values().cloned().collect();
     let (failover, mut inbox) =
         failover::inbox(&instances).map_err(|error| DaemonError::Start("the failover queues", error))?;
-    let from_links = inbox.lane();
+    // In order of precedence.
+    let (from_bfd, from_links) = (inbox.lane(), inbox.lane());
     let (bgp, bgp_commands) = bgp_driver::channel();
     let mut threads = Vec::new();
 
@@ -162,19 +171,31 @@ fn start_threads(
     };
     threads.push(("failover", failover::spawn(setup, inbox)?));
 
+    let (bfd, bfd_thread) = bfd_thread::spawn(&bfd_thread::Options::default(), move |change| {
+        from_bfd.send(failover::Command::Bfd(change));
+    })?;
+    threads.push(("bfd", bfd_thread));
+
     let setup = bgp_setup(desired, timeline, board);
     let bgp_thread = bgp_driver::spawn(setup, bgp_commands)
         .map_err(|error| DaemonError::Start("the BGP thread", error))?;
     threads.push(("bgp", bgp_thread));
 
+    let dark = bfd.clone();
     let links = links::spawn(move |change| match change {
-        LinkChange::Carrier { name, up, .. } => from_links.send(failover::Command::Carrier { name, up }),
+        LinkChange::Carrier { ifindex, name, up } => {
+            if !up {
+                dark.link_down(ifindex);
+            }
+            from_links.send(failover::Command::Carrier { name, up });
+        }
         LinkChange::Forwarding => {}
     })
     .map_err(|error| DaemonError::Start("the link monitor", error))?;
     threads.push(("links", links));
     Ok(Running {
         failover,
+        bfd,
         bgp,
         threads,
     })
@@ -199,6 +220,15 @@ fn bgp_setup(desired: &Desired, timeline: &Timeline, board: &StatusBoard) -> bgp
         listen,
         timeline: timeline.clone(),
         board: board.clone(),
+    }
+}
+
+/// The BFD thread itself must not touch what readers lock.
+async fn publish_bfd(bfd: bfd_thread::Handle, board: StatusBoard) {
+    let mut due = tokio::time::interval(BFD_STATUS);
+    loop {
+        due.tick().await;
+        board.bfd.publish(bfd.report().api_sessions());
     }
 }
 

@@ -8,6 +8,7 @@
 
 use caps::{CapSet, Capability, CapsHashSet};
 use nix::sys::prctl;
+use nix::sys::resource::{RLIM_INFINITY, Resource, setrlimit};
 use tracing::{info, warn};
 
 /// What stays.
@@ -29,6 +30,8 @@ pub enum PrivilegeError {
 
 /// Gives up everything but [`KEPT`], for this thread and those it will start.
 pub fn drop_privileges() -> Result<(), PrivilegeError> {
+    // The BFD thread locks the memory, which needs a limit that only SYS_RESOURCE may raise.
+    let _ = setrlimit(Resource::RLIMIT_MEMLOCK, RLIM_INFINITY, RLIM_INFINITY);
     prctl::set_no_new_privs()?;
     let permitted = caps::read(None, CapSet::Permitted)?;
     let kept: CapsHashSet = KEPT

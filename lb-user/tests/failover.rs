@@ -9,10 +9,12 @@ mod support;
 
 use std::net::IpAddr;
 use std::sync::mpsc::{Receiver, channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use bfd::{Diagnostic, SessionId, State};
 use ha::{Hello, InstanceHello, Role, Standing};
 use lb_user::apply::Election as _;
+use lb_user::bfd_thread::Change;
 use lb_user::bgp_driver::{self, Command as BgpCommand};
 use lb_user::desired::{FloatingAddress, HaPeer, Instance};
 use lb_user::failover::{self, Command, Drained, FailoverHandle};
@@ -48,6 +50,28 @@ struct Node {
     timeline: Timeline,
     bgp: tokio::sync::mpsc::UnboundedReceiver<BgpCommand>,
     hellos: Receiver<Vec<u8>>,
+}
+
+impl Node {
+    /// BFD towards the peer comes up, or finds it silent.
+    fn bfd(&self, up: bool) {
+        let (from, to) = if up {
+            (State::Down, State::Up)
+        } else {
+            (State::Up, State::Down)
+        };
+        self.handle.send(Command::Bfd(Change {
+            at: Instant::now(),
+            session: SessionId(1),
+            local: "192.0.2.1".parse().unwrap(),
+            remote: PEER.parse().unwrap(),
+            from,
+            to,
+            diagnostic: Diagnostic::None,
+            remote_diagnostic: Diagnostic::None,
+            last_packet: None,
+        }));
+    }
 }
 
 /// The failover thread of a node in the left namespace.
@@ -233,11 +257,7 @@ fn leftovers_are_removed_and_a_better_peer_takes_the_addresses() {
     }
     let node = start(&pair, vec![peer()]);
     // Alive by BFD, and the holder: this node joins and must not answer for the addresses.
-    node.handle.send(Command::Bfd {
-        remote: PEER.parse().unwrap(),
-        up: true,
-        administrative: false,
-    });
+    node.bfd(true);
     let mut hello = Hello {
         node: "lb2".into(),
         boot: 7,
@@ -265,19 +285,11 @@ fn leftovers_are_removed_and_a_better_peer_takes_the_addresses() {
     });
 
     // Power loss of the peer.
-    node.handle.send(Command::Bfd {
-        remote: PEER.parse().unwrap(),
-        up: false,
-        administrative: false,
-    });
+    node.bfd(false);
     wait_for_addresses(&pair, true);
 
     // It returns, joins, and later claims because it ranks first.
-    node.handle.send(Command::Bfd {
-        remote: PEER.parse().unwrap(),
-        up: true,
-        administrative: false,
-    });
+    node.bfd(true);
     (hello.boot, hello.sequence) = (8, 1);
     node.handle.send(Command::PeerHello(hello.encode()));
     wait_for_addresses(&pair, false);

@@ -65,12 +65,3 @@ impl crate::apply::DataPath for Absent {
         Ok(())
     }
 }
-
-impl crate::apply::Bfd for Absent {
-    fn put_session(&mut self, _session: &crate::desired::Session) -> Result<(), ApplyError> {
-        Ok(())
-    }
-    fn remove_session(&mut self, _remote: IpAddr) -> Result<(), ApplyError> {
-        Ok(())
-    }
-}

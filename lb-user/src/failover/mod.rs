@@ -33,6 +33,7 @@ use self::holder::{Holder, Placed};
 pub use self::inbox::Lane;
 use self::inbox::{Entrance, Queues};
 use crate::apply::{self, ApplyError};
+use crate::bfd_thread::Change;
 use crate::bgp_driver::BgpHandle;
 use crate::desired::{Desired, HaPeer, Instance};
 use crate::realtime;
@@ -42,13 +43,8 @@ use crate::timeline::Timeline;
 /// What the thread is told.
 #[derive(Debug)]
 pub enum Command {
-    /// A BFD session went up, or from up to down.
-    Bfd {
-        remote: IpAddr,
-        up: bool,
-        /// The other side took it down on purpose; its routes stay good (RFC 5882 section 4.2).
-        administrative: bool,
-    },
+    /// A BFD session changed its state.
+    Bfd(Change),
     /// A hello of a peer, as it came over the synchronisation.
     PeerHello(Vec<u8>),
     /// Whether the own flow table is equal to that of the peer.

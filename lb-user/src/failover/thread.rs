@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
+use bfd::{Diagnostic, State};
 use bgp::Preference;
 use ha::{Cause, Election, Hello, Input, InstanceConfig, InstanceId, Output, Role, Timing};
 use tokio::sync::watch;
@@ -14,10 +15,11 @@ use super::inbox::Queues;
 use super::status::{self, Observed};
 use super::uplink::Uplinks;
 use super::{Command, Drained, HelloSink, Setup, StartError};
+use crate::bfd_thread::Change;
 use crate::bgp_driver::{self, BgpHandle};
 use crate::desired::{HaPeer, Instance};
 use crate::status::StatusBoard;
-use crate::timeline::Timeline;
+use crate::timeline::{Timeline, moment_of};
 
 /// The status is published at least this often.
 const STATUS_INTERVAL: Duration = Duration::from_secs(1);
@@ -111,11 +113,7 @@ impl Failover {
 
     fn command(&mut self, command: Command) {
         match command {
-            Command::Bfd {
-                remote,
-                up,
-                administrative,
-            } => self.bfd(remote, up, administrative),
+            Command::Bfd(change) => self.bfd(&change),
             Command::PeerHello(bytes) => match Hello::decode(&bytes) {
                 Ok(hello) => {
                     self.observed.heard(&hello.node, Instant::now());
@@ -150,7 +148,28 @@ impl Failover {
         }
     }
 
-    fn bfd(&mut self, remote: IpAddr, up: bool, administrative: bool) {
+    fn bfd(&mut self, change: &Change) {
+        let (up, down) = (change.to == State::Up, change.from == State::Up);
+        if up || down {
+            self.bfd_verdict(change.remote, up, taken_down(change));
+        }
+        self.timeline.record_at(
+            moment_of(change.at),
+            "bfd-state",
+            [
+                ("remote", change.remote.to_string().into()),
+                ("local", change.local.to_string().into()),
+                ("from", change.from.to_string().into()),
+                ("to", change.to.to_string().into()),
+                ("diagnostic", change.diagnostic.to_string().into()),
+                ("remote_diagnostic", change.remote_diagnostic.to_string().into()),
+                ("last_packet_ns", change.last_packet.map(moment_of).into()),
+            ],
+        );
+        info!(remote = %change.remote, from = %change.from, to = %change.to, diagnostic = %change.diagnostic, "BFD");
+    }
+
+    fn bfd_verdict(&mut self, remote: IpAddr, up: bool, administrative: bool) {
         if let Some(node) = self.peers.get(&remote).map(|peer| peer.name.clone()) {
             let node = node.as_str();
             self.handle(if up {
@@ -295,4 +314,10 @@ impl Failover {
             .map(|instance| instance.name.clone())
             .unwrap_or_default()
     }
+}
+
+/// The other side took the session down on purpose; what it announces stays good (RFC 5882 section 4.2).
+fn taken_down(change: &Change) -> bool {
+    change.diagnostic == Diagnostic::NeighborSignaledDown
+        && change.remote_diagnostic == Diagnostic::AdministrativelyDown
 }
