@@ -159,8 +159,8 @@ impl Failover {
             [
                 ("remote", change.remote.to_string().into()),
                 ("local", change.local.to_string().into()),
-                ("from", change.from.to_string().into()),
-                ("to", change.to.to_string().into()),
+                ("from", word(change.from).into()),
+                ("to", word(change.to).into()),
                 ("diagnostic", change.diagnostic.to_string().into()),
                 ("remote_diagnostic", change.remote_diagnostic.to_string().into()),
                 ("last_packet_ns", change.last_packet.map(moment_of).into()),
@@ -320,4 +320,8 @@ impl Failover {
 fn taken_down(change: &Change) -> bool {
     change.diagnostic == Diagnostic::NeighborSignaledDown
         && change.remote_diagnostic == Diagnostic::AdministrativelyDown
+}
+
+fn word(state: State) -> String {
+    state.to_string().to_ascii_lowercase()
 }
