@@ -4,15 +4,8 @@ use crate::hash::{PROBES, five_tuple, probe};
 use crate::header::Packet;
 use crate::{
     Backend, Counter, DropReason, Flow, FlowFlags, FlowKey, Mode, Port, Scratch, Service, ServiceKey, Tables,
-    Tier, checksum,
+    Tier,
 };
-
-/// Sets what a rewrite adds to the checksums.
-#[inline(always)]
-pub(crate) fn set_deltas(key: &FlowKey, flow: &mut Flow) {
-    flow.address_delta = checksum::addresses((&key.src, &key.dst), (&flow.src, &flow.dst));
-    flow.port_delta = checksum::ports((key.sport.0, key.dport.0), (flow.sport.0, flow.dport.0));
-}
 
 /// Whether an entry of the reverse direction answers this client on this VIP.
 #[inline(always)]
@@ -45,7 +38,7 @@ pub(crate) fn create<T: Tables>(
     } else if !claim(tables, scratch) {
         return Err(DropReason::NoPort);
     }
-    set_deltas(&scratch.forward_key, &mut scratch.forward);
+    scratch.forward.set_deltas(&scratch.forward_key);
     scratch.forward.seen = packet.flags;
     if !tables.insert(Tier::Embryonic, &scratch.forward_key, &scratch.forward) {
         tables.remove(Tier::Embryonic, &scratch.reverse_key);
@@ -150,6 +143,6 @@ fn claim<T: Tables>(tables: &T, scratch: &mut Scratch) -> bool {
         }
         tables.remove(Tier::Embryonic, &scratch.reverse_key);
     }
-    set_deltas(&scratch.reverse_key, &mut scratch.reverse);
+    scratch.reverse.set_deltas(&scratch.reverse_key);
     tables.insert(Tier::Embryonic, &scratch.reverse_key, &scratch.reverse)
 }

@@ -3,7 +3,7 @@
 //! A peer may have died with the only record of them. In the client's direction the service and the
 //! 5-tuple give the backend and the port again; in the backend's direction the endpoint gives the VIP.
 
-use crate::create::{answers, create, fill, set_deltas};
+use crate::create::{answers, create, fill};
 use crate::header::{Packet, protocol};
 use crate::{
     Backend, Counter, DropReason, Endpoint, EndpointKey, Flow, FlowFlags, FlowKey, Frame, Route, RouteQuery,
@@ -143,8 +143,8 @@ fn adopt<T: Tables>(
         now,
     );
     scratch.reverse_key = *key;
-    set_deltas(&scratch.forward_key, &mut scratch.forward);
-    set_deltas(&scratch.reverse_key, &mut scratch.reverse);
+    scratch.forward.set_deltas(&scratch.forward_key);
+    scratch.reverse.set_deltas(&scratch.reverse_key);
     scratch.reverse.seen = packet.flags;
     if tables.flow(Tier::Established, &scratch.forward_key).is_some() {
         // The client is served by another backend, or this half was lost: only the client can tell.

@@ -1,6 +1,6 @@
 //! The flow table's records: one entry per direction.
 
-use crate::{Address, Port};
+use crate::{Address, Port, checksum};
 
 /// The packet as it arrives in one direction.
 #[repr(C)]
@@ -106,6 +106,13 @@ impl Flow {
     #[inline(always)]
     pub const fn reply_key(&self, protocol: u8) -> FlowKey {
         FlowKey::new((self.dst, self.dport), (self.src, self.sport), protocol)
+    }
+
+    /// Computes what the rewrite adds to the checksums of packets that match `key`.
+    #[inline(always)]
+    pub fn set_deltas(&mut self, key: &FlowKey) {
+        self.address_delta = checksum::addresses((&key.src, &key.dst), (&self.src, &self.dst));
+        self.port_delta = checksum::ports((key.sport.0, key.dport.0), (self.sport.0, self.dport.0));
     }
 
     #[inline(always)]

@@ -30,59 +30,63 @@ fn decide<F: Frame, T: Tables>(frame: &mut F, tables: &T, now: u64) -> Verdict {
     if packet.class != Class::Transport {
         return icmp::other(frame, tables, &packet);
     }
+    let (tier, flow) = match find(frame, tables, &packet, now) {
+        Found::Flow(tier, flow) => (tier, flow),
+        Found::Drop(reason) => return Verdict::Drop(reason),
+        Found::Pass => return Verdict::Pass,
+    };
+    // SAFETY: an entry of the table, or the scratch room of this CPU; see `Flow` about other writers.
+    let flow = unsafe { &mut *flow };
+    let verdict = transmit(frame, tables, &packet, flow, now);
+    if tier == Some(Tier::Embryonic) {
+        promote(tables, &packet, flow);
+    }
+    verdict
+}
+
+/// The flow of a packet, and what it was found in; None: it is new.
+enum Found {
+    Flow(Option<Tier>, *mut Flow),
+    Drop(DropReason),
+    Pass,
+}
+
+#[inline(always)]
+fn find<F: Frame, T: Tables>(frame: &mut F, tables: &T, packet: &Packet, now: u64) -> Found {
     if let Some(flow) = tables.flow(Tier::Established, &packet.key) {
+        if packet.fragment {
+            return Found::Drop(DropReason::Fragment);
+        }
         // SAFETY: an entry of the table; see `Flow` about concurrent writers.
-        if let Some(verdict) = known(
-            frame,
-            tables,
-            Tier::Established,
-            &packet,
-            unsafe { &mut *flow },
-            now,
-        ) {
-            return verdict;
+        if advance(tables, Tier::Established, packet, unsafe { &mut *flow }, now) {
+            return Found::Flow(Some(Tier::Established), flow);
         }
     } else if let Some(flow) = tables.flow(Tier::Embryonic, &packet.key) {
+        if packet.fragment {
+            return Found::Drop(DropReason::Fragment);
+        }
         // SAFETY: as above.
-        if let Some(verdict) = known(
-            frame,
-            tables,
-            Tier::Embryonic,
-            &packet,
-            unsafe { &mut *flow },
-            now,
-        ) {
-            return verdict;
+        if advance(tables, Tier::Embryonic, packet, unsafe { &mut *flow }, now) {
+            return Found::Flow(Some(Tier::Embryonic), flow);
         }
     }
-    match unknown(frame, tables, &packet, now) {
-        // SAFETY: the scratch room of this CPU.
-        Unknown::Flow(flow) => transmit(frame, tables, &packet, unsafe { &mut *flow }, now),
-        Unknown::Drop(reason) => Verdict::Drop(reason),
-        Unknown::Pass => Verdict::Pass,
+    match unknown(frame, tables, packet, now) {
+        Unknown::Flow(flow) => Found::Flow(None, flow),
+        Unknown::Drop(reason) => Found::Drop(reason),
+        Unknown::Pass => Found::Pass,
     }
 }
 
-/// A packet of a known flow. None: the flow has ended and this packet starts a new one.
+/// Notes a packet of a known flow. False: the flow has ended and this packet starts a new one.
 #[inline(always)]
-fn known<F: Frame, T: Tables>(
-    frame: &mut F,
-    tables: &T,
-    tier: Tier,
-    packet: &Packet,
-    flow: &mut Flow,
-    now: u64,
-) -> Option<Verdict> {
-    if packet.fragment {
-        return Some(Verdict::Drop(DropReason::Fragment));
-    }
+fn advance<T: Tables>(tables: &T, tier: Tier, packet: &Packet, flow: &mut Flow, now: u64) -> bool {
     if packet.flags & TURNING != 0 {
         if restarts(packet, flow) {
             let other = flow.reply_key(packet.key.protocol);
             tables.remove(tier, &other);
             tables.remove(tier, &packet.key);
             tables.count(Counter::FlowRestarted);
-            return None;
+            return false;
         }
         turn(tables, tier, packet, flow);
     }
@@ -90,9 +94,5 @@ fn known<F: Frame, T: Tables>(
     if tier == Tier::Embryonic {
         flow.seen |= packet.flags;
     }
-    let verdict = transmit(frame, tables, packet, flow, now);
-    if tier == Tier::Embryonic {
-        promote(tables, packet, flow);
-    }
-    Some(verdict)
+    true
 }

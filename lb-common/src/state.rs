@@ -23,9 +23,10 @@ pub(crate) fn touch<T: Tables>(tables: &T, packet: &Packet, flow: &mut Flow, now
         flow.last_seen = ticks;
     }
     if flow.flags & (FlowFlags::REMOTE | FlowFlags::CLOSED) != 0 {
-        flow.flags &= !FlowFlags::REMOTE;
-        if flow.has(FlowFlags::CLOSED) && flow.seen & Seen::RST != 0 && packet.flags & TURNING == 0 {
-            revive(tables, packet, flow);
+        let revived =
+            flow.has(FlowFlags::CLOSED) && flow.seen & Seen::RST != 0 && packet.flags & TURNING == 0;
+        if flow.has(FlowFlags::REMOTE) || revived {
+            own(tables, packet, flow, revived);
         }
     }
 }
@@ -53,16 +54,21 @@ pub(crate) fn turn<T: Tables>(tables: &T, tier: Tier, packet: &Packet, flow: &mu
     }
 }
 
-/// Whoever sent the RST goes on talking: it was not theirs.
+/// The flow is this node's: a packet of it came by here. Revived: whoever seemed to send RST goes on
+/// talking, so it was not theirs.
 #[inline(always)]
-fn revive<T: Tables>(tables: &T, packet: &Packet, flow: &mut Flow) {
-    flow.seen &= !Seen::RST;
-    flow.flags &= !FlowFlags::CLOSED;
+fn own<T: Tables>(tables: &T, packet: &Packet, flow: &mut Flow, revived: bool) {
+    let mut gone = FlowFlags::REMOTE;
+    if revived {
+        flow.seen &= !Seen::RST;
+        gone |= FlowFlags::CLOSED;
+    }
+    flow.flags &= !gone;
     let key = flow.reply_key(packet.key.protocol);
     if let Some(other) = tables.flow(Tier::Established, &key) {
         // SAFETY: an entry of the table; see `Flow` about concurrent writers.
         let other = unsafe { &mut *other };
-        other.flags &= !FlowFlags::CLOSED;
+        other.flags &= !gone;
         report(tables, EventKind::Established, (&packet.key, flow), (&key, other));
     }
 }

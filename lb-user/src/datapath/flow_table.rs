@@ -1,0 +1,268 @@
+//! The established flows, as synchronisation sees them.
+//!
+//! A flow is two entries, one for each direction. Which node a flow belongs to is a bit: REMOTE says that a peer
+//! installed it and that no packet of it came by here since; the packet path clears it. The kernel serialises single
+//! entries; what takes several operations is ordered so that a packet in between still finds its way.
+//!
+//! Any thread may use a handle. Nothing in here waits for anybody.
+
+use std::collections::HashSet;
+use std::io;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use lb_common::{Flow, FlowFlags, FlowKey};
+use sync::{Change, FlowIdentity, FlowRecord};
+use tracing::debug;
+
+use super::catalog::Catalog;
+use super::maps::Maps;
+use super::record::{self, Pair};
+use super::table::{Cursor, Expect};
+
+/// Entries read from the map at once.
+const SLICE: u32 = 4096;
+
+/// What became of a peer's changes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Applied {
+    pub installed: u64,
+    pub deleted: u64,
+    /// Named flows that are in use here.
+    pub kept: u64,
+    /// Did not fit the configuration, or another flow has their port.
+    pub refused: u64,
+    /// The table is full.
+    pub full: u64,
+}
+
+pub(super) struct Shared {
+    pub(super) maps: Arc<Maps>,
+    pub(super) catalog: Arc<RwLock<Catalog>>,
+    pub(super) peer: AtomicBool,
+    pub(super) refused: AtomicU64,
+}
+
+/// A handle; clones share the table.
+#[derive(Clone)]
+pub struct FlowTable(pub(super) Arc<Shared>);
+
+/// A walk over the flows that this node owns.
+#[derive(Default)]
+pub struct Walk {
+    cursor: Cursor,
+    over: bool,
+}
+
+impl FlowTable {
+    pub(super) fn new(maps: Arc<Maps>, catalog: Arc<RwLock<Catalog>>) -> Self {
+        let (peer, refused) = (AtomicBool::new(false), AtomicU64::new(0));
+        FlowTable(Arc::new(Shared {
+            maps,
+            catalog,
+            peer,
+            refused,
+        }))
+    }
+
+    /// While the peer is connected its flows do not expire here.
+    pub fn set_peer_connected(&self, connected: bool) {
+        self.0.peer.store(connected, Ordering::Relaxed);
+    }
+
+    /// Records that did not fit, since the start.
+    pub fn refused(&self) -> u64 {
+        self.0.refused.load(Ordering::Relaxed)
+    }
+
+    /// Installs and removes what a peer says. Idempotent.
+    pub fn apply(&self, changes: &[Change]) -> Applied {
+        let mut applied = Applied::default();
+        let now = record::now();
+        for change in changes {
+            let result = match change {
+                Change::Upsert(record) => self.upsert(record, now, &mut applied),
+                Change::Delete(identity) => self.delete(identity, &mut applied),
+            };
+            if let Err(error) = result {
+                debug!(%error, flow = ?change.identity(), "the flow table refused a change");
+                applied.full += 1;
+            }
+        }
+        self.0.refused.fetch_add(applied.refused, Ordering::Relaxed);
+        applied
+    }
+
+    fn upsert(&self, record: &FlowRecord, now: u32, applied: &mut Applied) -> io::Result<()> {
+        let pair = {
+            let catalog = self.0.catalog.read().unwrap_or_else(PoisonError::into_inner);
+            record::pair(record, &catalog, now)
+        };
+        let Ok(pair) = pair else {
+            applied.refused += 1;
+            return Ok(());
+        };
+        let table = &self.0.maps.established;
+        if let Some(existing) = table.get(&pair.key)? {
+            let same = existing.reply_key(pair.key.protocol) == pair.reverse_key;
+            if !existing.has(FlowFlags::REMOTE) && !existing.has(FlowFlags::CLOSED) {
+                // In use here, so this node knows better, also when it says something else.
+                applied.kept += 1;
+                return Ok(());
+            }
+            if !same {
+                self.remove(&pair.key, &existing)?;
+            }
+        }
+        if !self.may_claim(&pair)? {
+            applied.refused += 1;
+            return Ok(());
+        }
+        // The reverse one first: a client's packet that finds its entry must find the way back too.
+        table.put(&pair.reverse_key, &pair.reverse, Expect::Any)?;
+        if let Err(error) = table.put(&pair.key, &pair.flow, Expect::Any) {
+            table.remove(&pair.reverse_key)?;
+            return Err(error);
+        }
+        self.0.maps.embryonic.remove(&pair.key)?;
+        self.0.maps.embryonic.remove(&pair.reverse_key)?;
+        applied.installed += 1;
+        Ok(())
+    }
+
+    /// Whether nobody else has the reverse key.
+    fn may_claim(&self, pair: &Pair) -> io::Result<bool> {
+        let ours = |reverse: Flow| reverse.reply_key(pair.key.protocol) == pair.key;
+        for table in [&self.0.maps.established, &self.0.maps.embryonic] {
+            if table
+                .get(&pair.reverse_key)?
+                .is_some_and(|reverse| !ours(reverse))
+            {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    fn delete(&self, identity: &FlowIdentity, applied: &mut Applied) -> io::Result<()> {
+        let key = record::key(identity);
+        let Some(flow) = self.0.maps.established.get(&key)? else {
+            return Ok(());
+        };
+        if flow.has(FlowFlags::REMOTE) || flow.has(FlowFlags::CLOSED) {
+            self.remove(&key, &flow)?;
+            applied.deleted += 1;
+        } else {
+            applied.kept += 1;
+        }
+        Ok(())
+    }
+
+    /// Removes both directions.
+    pub(super) fn remove(&self, key: &FlowKey, flow: &Flow) -> io::Result<()> {
+        let table = &self.0.maps.established;
+        table.remove(key)?;
+        let other = flow.reply_key(key.protocol);
+        // Only when it is the other half of this flow, not of one that came after it.
+        if table
+            .get(&other)?
+            .is_some_and(|reverse| reverse.reply_key(key.protocol) == *key)
+        {
+            table.remove(&other)?;
+        }
+        Ok(())
+    }
+
+    /// The flow with this identity, if it is established.
+    pub fn get(&self, identity: &FlowIdentity) -> Option<FlowRecord> {
+        let key = record::key(identity);
+        let flow = self.0.maps.established.get(&key).ok()??;
+        Some(self.describe(&key, &flow, record::now()))
+    }
+
+    pub(super) fn describe(&self, key: &FlowKey, flow: &Flow, now: u32) -> FlowRecord {
+        let reverse = self
+            .0
+            .maps
+            .established
+            .get(&flow.reply_key(key.protocol))
+            .ok()
+            .flatten();
+        record::record(key, flow, reverse.as_ref(), now)
+    }
+
+    /// Starts a walk over the flows that this node owns.
+    pub fn walk(&self) -> Walk {
+        Walk::default()
+    }
+
+    /// The next part of a walk, and whether it was the last. Flows that change meanwhile come as changes.
+    pub fn next_part(&self, walk: &mut Walk) -> (Vec<FlowRecord>, bool) {
+        let mut found = Vec::new();
+        if !walk.over {
+            let owned =
+                |flow: &Flow| flow.flags & (FlowFlags::REVERSE | FlowFlags::REMOTE | FlowFlags::CLOSED) == 0;
+            let result = self
+                .0
+                .maps
+                .established
+                .slice(&mut walk.cursor, SLICE, |key, flow| {
+                    if owned(flow) {
+                        found.push((*key, *flow));
+                    }
+                });
+            walk.over = !matches!(result, Ok(Some(())));
+        }
+        let now = record::now();
+        let records = found
+            .iter()
+            .map(|(key, flow)| self.describe(key, flow, now))
+            .collect();
+        (records, walk.over)
+    }
+
+    /// The peer that owned the installed flows is gone: they are this node's own. Returns how many.
+    pub fn adopt_peer_flows(&self) -> u64 {
+        let mut adopted = 0;
+        self.for_each_remote(|table, key, flow| {
+            let own = Flow {
+                flags: flow.flags & !FlowFlags::REMOTE,
+                ..*flow
+            };
+            adopted +=
+                u64::from(table.put(key, &own, Expect::Present).is_ok() && !flow.has(FlowFlags::REVERSE));
+        });
+        adopted
+    }
+
+    /// Removes what the peer owns and did not name in its snapshot. Returns how many.
+    pub fn retain_named(&self, named: &HashSet<FlowIdentity>) -> u64 {
+        let mut stale = Vec::new();
+        self.for_each_remote(|_, key, flow| {
+            if !flow.has(FlowFlags::REVERSE) && !named.contains(&record::identity(key)) {
+                stale.push((*key, *flow));
+            }
+        });
+        stale
+            .iter()
+            .filter(|(key, flow)| self.remove(key, flow).is_ok())
+            .count() as u64
+    }
+
+    fn for_each_remote(&self, mut see: impl FnMut(&super::table::Table<FlowKey, Flow>, &FlowKey, &Flow)) {
+        let table = &self.0.maps.established;
+        let mut cursor = Cursor::default();
+        loop {
+            let mut found = Vec::new();
+            let result = table.slice(&mut cursor, SLICE, |key, flow| {
+                if flow.has(FlowFlags::REMOTE) {
+                    found.push((*key, *flow));
+                }
+            });
+            found.iter().for_each(|(key, flow)| see(table, key, flow));
+            if !matches!(result, Ok(Some(()))) {
+                return;
+            }
+        }
+    }
+}

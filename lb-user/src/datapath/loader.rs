@@ -1,0 +1,174 @@
+//! Loads the programs, adopts or makes the maps, attaches.
+
+use std::fs;
+use std::io;
+
+use aya::programs::{Program, ProgramError, SchedClassifier, Xdp};
+use aya::{Ebpf, EbpfLoader};
+use caps::{CapSet, Capability};
+use lb_common::{Interface, map};
+use tracing::{info, warn};
+
+use super::error::DataPathError;
+use super::hook::{Attached, Hooks};
+use super::maps::{self, Maps, RECORDS, Streams, fits};
+use super::object;
+use super::pins::{Pins, remove};
+use super::table::Expect;
+use crate::desired::DataPath as Config;
+
+/// Loads and attaches everything. What a former daemon left is taken over; traffic does not notice.
+pub(super) fn load(config: &Config) -> Result<(Maps, Streams), DataPathError> {
+    check_capabilities()?;
+    let pins = Pins::open(&config.pin_dir)?;
+    check_layout(&pins)?;
+    let mut ebpf = open(&pins, config)?;
+    let (maps, mut streams) = maps::take(&mut ebpf)?;
+    if maps.established.capacity() != config.max_flows.saturating_mul(2) {
+        let kept = maps.established.capacity() / 2;
+        warn!(
+            kept,
+            wanted = config.max_flows,
+            "max-flows is that of the adopted table until its pin is removed"
+        );
+    }
+    let (xdp, tc) = programs(&mut ebpf)?;
+    let mut hooks = Hooks { pins: &pins, xdp, tc };
+    for interface in &config.interfaces {
+        let ifindex = index(interface)?;
+        let record = Interface {
+            ifindex,
+            mac: address(interface),
+            pad: [0; 2],
+        };
+        maps.interfaces
+            .put(&(ifindex % map::INTERFACES_SIZE), &record, Expect::Any)
+            .map_err(|source| DataPathError::Map {
+                map: map::INTERFACES,
+                source,
+            })?;
+        let attached = hooks.attach(interface, config.hook)?;
+        register_port(&mut streams, ifindex, attached)?;
+        enable_forwarding(interface);
+    }
+    hooks.remove_others(&config.interfaces)?;
+    pin_programs(&pins, &mut ebpf)?;
+    pins.remove_other_layouts();
+    Ok((maps, streams))
+}
+
+fn check_capabilities() -> Result<(), DataPathError> {
+    let has = |capability| caps::has_cap(None, CapSet::Effective, capability).unwrap_or(false);
+    // CAP_SYS_ADMIN stands for CAP_BPF on kernels before 5.8.
+    if !has(Capability::CAP_BPF) && !has(Capability::CAP_SYS_ADMIN) {
+        return Err(DataPathError::Capability("CAP_BPF"));
+    }
+    if !has(Capability::CAP_NET_ADMIN) {
+        return Err(DataPathError::Capability("CAP_NET_ADMIN"));
+    }
+    Ok(())
+}
+
+fn check_layout(pins: &Pins) -> Result<(), DataPathError> {
+    for (name, key, value) in RECORDS {
+        let path = pins.maps().join(name);
+        if fits(&path, key, value) == Some(false) {
+            return Err(DataPathError::Layout { path });
+        }
+    }
+    Ok(())
+}
+
+fn open(pins: &Pins, config: &Config) -> Result<Ebpf, DataPathError> {
+    let mut loader = EbpfLoader::new();
+    loader.map_max_entries(map::ESTABLISHED, config.max_flows.saturating_mul(2));
+    for (name, _, _) in RECORDS {
+        let path = pins.maps().join(name);
+        if path.exists() {
+            info!(map = name, "adopted");
+        }
+        loader.map_pin_path(name, path);
+    }
+    Ok(loader.load(object::PROGRAMS)?)
+}
+
+/// The two programs, loaded.
+#[allow(
+    clippy::wildcard_enum_match_arm,
+    reason = "the object has programs of two kinds"
+)]
+fn programs(ebpf: &mut Ebpf) -> Result<(&mut Xdp, &mut SchedClassifier), DataPathError> {
+    let (mut xdp, mut tc) = (None, None);
+    for (_, program) in ebpf.programs_mut() {
+        match program {
+            Program::Xdp(program) => xdp = Some(program),
+            Program::SchedClassifier(program) => tc = Some(program),
+            _ => {}
+        }
+    }
+    let refused = |program, source| DataPathError::Program { program, source };
+    let xdp = xdp.ok_or_else(|| refused(object::XDP, ProgramError::NotLoaded))?;
+    let tc = tc.ok_or_else(|| refused(object::TC, ProgramError::NotLoaded))?;
+    xdp.load().map_err(|source| refused(object::XDP, source))?;
+    tc.load().map_err(|source| refused(object::TC, source))?;
+    Ok((xdp, tc))
+}
+
+/// Pins show which programs are in use; the links hold them as well.
+fn pin_programs(pins: &Pins, ebpf: &mut Ebpf) -> Result<(), DataPathError> {
+    for (name, program) in ebpf.programs_mut() {
+        let path = pins.programs().join(name);
+        remove(&path)?;
+        program.pin(&path).map_err(|error| DataPathError::Pin {
+            action: "pin",
+            path,
+            source: io::Error::other(error),
+        })?;
+    }
+    Ok(())
+}
+
+fn index(interface: &str) -> Result<u32, DataPathError> {
+    nix::net::if_::if_nametoindex(interface).map_err(|_| DataPathError::Interface(interface.to_owned()))
+}
+
+/// All zero when it has none: the check for foreign frames then does not apply.
+fn address(interface: &str) -> [u8; 6] {
+    let text = fs::read_to_string(format!("/sys/class/net/{interface}/address")).unwrap_or_default();
+    let mut mac = [0; 6];
+    for (octet, digits) in mac.iter_mut().zip(text.trim().split(':')) {
+        *octet = u8::from_str_radix(digits, 16).unwrap_or(0);
+    }
+    mac
+}
+
+/// XDP redirects only to interfaces that have it as well.
+fn register_port(streams: &mut Streams, ifindex: u32, attached: Attached) -> Result<(), DataPathError> {
+    let result = if attached.is_native_xdp() {
+        streams
+            .ports
+            .insert(ifindex, ifindex, None, 0)
+            .map_err(io::Error::other)
+    } else {
+        // Not being there is what is wanted.
+        let _ = streams.ports.remove(ifindex);
+        Ok(())
+    };
+    result.map_err(|source| DataPathError::Map {
+        map: map::PORTS,
+        source,
+    })
+}
+
+/// The routing table is only asked for interfaces that forward.
+fn enable_forwarding(interface: &str) {
+    for family in ["ipv4", "ipv6"] {
+        let path = format!("/proc/sys/net/{family}/conf/{interface}/forwarding");
+        if fs::read_to_string(&path).is_ok_and(|value| value.trim() == "0") {
+            match fs::write(&path, "1") {
+                Ok(()) => info!(interface, family, "forwarding switched on"),
+                Err(error) => warn!(interface, family, %error, "forwarding is off: packets will be dropped"),
+            }
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! Expiry of flows, slice by slice, and the figures that come of looking at all of them.
+//!
+//! Owner: the flow thread. A flow ends when both directions have been idle for the service's timeout, ten seconds after
+//! it was closed, or with its service. What a peer installed stays while the peer is connected: the peer decides.
+
+use std::collections::BTreeMap;
+use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use lb_common::{Flow, FlowFlags, FlowKey};
+use sync::Change;
+
+use super::flow_table::FlowTable;
+use super::record;
+use super::table::Cursor;
+
+const SLICE: u32 = 2048;
+const CLOSED: Duration = Duration::from_secs(10);
+/// Neither half of a handshake lasts longer.
+const EMBRYONIC: Duration = Duration::from_secs(30);
+/// A reverse entry whose client's direction is missing was left by something that went wrong half-way.
+const ORPHAN: Duration = Duration::from_secs(10);
+/// Flows that a listing shows.
+pub(super) const LISTED: usize = 1000;
+
+/// What a whole pass found.
+#[derive(Default)]
+pub(super) struct Census {
+    pub(super) established: u64,
+    pub(super) embryonic: u64,
+    pub(super) by_service: BTreeMap<u32, u64>,
+    pub(super) listed: BTreeMap<FlowKey, (Flow, bool)>,
+}
+
+impl Census {
+    fn see(&mut self, key: &FlowKey, flow: &Flow, established: bool) {
+        if flow.has(FlowFlags::REVERSE) {
+            return;
+        }
+        if established {
+            self.established += 1;
+            *self.by_service.entry(flow.service).or_default() += 1;
+        } else {
+            self.embryonic += 1;
+        }
+        self.listed.insert(*key, (*flow, established));
+        if self.listed.len() > LISTED {
+            self.listed.pop_last();
+        }
+    }
+}
+
+/// A pass over both tiers, in slices.
+pub(super) struct Sweep {
+    cursor: Cursor,
+    embryonic: bool,
+    census: Census,
+    timeouts: BTreeMap<u32, Duration>,
+    /// When this pass began, and the one before.
+    began: u32,
+    before: u32,
+}
+
+impl Sweep {
+    pub(super) fn new() -> Self {
+        let now = record::now();
+        Sweep {
+            cursor: Cursor::default(),
+            embryonic: false,
+            census: Census::default(),
+            timeouts: BTreeMap::new(),
+            began: now,
+            before: now,
+        }
+    }
+
+    /// One slice. Pushes what peers should know. Returns the census when the pass is complete.
+    pub(super) fn step(&mut self, table: &FlowTable, changes: &mut Vec<Change>) -> Option<Census> {
+        let now = record::now();
+        let mut found: Vec<(FlowKey, Flow)> = Vec::new();
+        let maps = &table.0.maps;
+        let tier = if self.embryonic {
+            &maps.embryonic
+        } else {
+            &maps.established
+        };
+        let more = tier.slice(&mut self.cursor, SLICE, |key, flow| found.push((*key, *flow)));
+        for (key, flow) in &found {
+            self.census.see(key, flow, !self.embryonic);
+            if self.embryonic {
+                let limit = if flow.has(FlowFlags::CLOSED) {
+                    CLOSED
+                } else {
+                    EMBRYONIC
+                };
+                if idle(flow, now) > limit {
+                    let _ = maps.embryonic.remove(key);
+                }
+            } else if flow.has(FlowFlags::REVERSE) {
+                remove_orphan(table, key, flow, now);
+            } else {
+                self.judge(table, key, flow, now, changes);
+            }
+        }
+        if matches!(more, Ok(Some(()))) {
+            return None;
+        }
+        self.cursor = Cursor::default();
+        self.embryonic = !self.embryonic;
+        if self.embryonic {
+            return None;
+        }
+        (self.before, self.began) = (self.began, now);
+        let catalog = table.0.catalog.read().unwrap_or_else(PoisonError::into_inner);
+        self.timeouts = catalog.timeouts();
+        Some(std::mem::take(&mut self.census))
+    }
+
+    /// An established flow, by its client's direction.
+    fn judge(&self, table: &FlowTable, key: &FlowKey, flow: &Flow, now: u32, changes: &mut Vec<Change>) {
+        let remote = flow.has(FlowFlags::REMOTE);
+        let Some(&timeout) = self.timeouts.get(&flow.service) else {
+            // Before the first pass is complete nothing is known; afterwards the service is gone.
+            if !self.timeouts.is_empty() {
+                let _ = table.remove(key, flow);
+            }
+            return;
+        };
+        if remote && table.0.peer.load(Ordering::Relaxed) {
+            return;
+        }
+        let limit = if flow.has(FlowFlags::CLOSED) {
+            CLOSED.min(timeout)
+        } else {
+            timeout
+        };
+        let forward = idle(flow, now);
+        let quarter = timeout / 4;
+        if forward > limit {
+            // Traffic in one direction alone keeps a flow.
+            let other = table
+                .0
+                .maps
+                .established
+                .get(&flow.reply_key(key.protocol))
+                .ok()
+                .flatten();
+            if other.is_none_or(|reverse| idle(&reverse, now) > limit) {
+                let gone = table.remove(key, flow).is_ok() && !remote && !flow.has(FlowFlags::CLOSED);
+                if gone {
+                    changes.push(Change::Delete(record::identity(key)));
+                }
+                return;
+            }
+        }
+        if !remote && !flow.has(FlowFlags::CLOSED) && self.is_due(key, quarter, now) {
+            let record = table.describe(key, flow, now);
+            if record.age < quarter {
+                changes.push(Change::Upsert(record));
+            }
+        }
+    }
+
+    /// Whether a flow's turn to be announced again came since the pass before. Turns are spread by
+    /// the client's port, so that not all flows come at once.
+    fn is_due(&self, key: &FlowKey, quarter: Duration, now: u32) -> bool {
+        let period = u64::from(record::ticks(quarter).max(1));
+        let phase = period * u64::from(key.sport.get()) / 65_536;
+        let elapsed = u64::from(now.wrapping_sub(self.before));
+        let at = u64::from(now) + phase;
+        at / period != at.saturating_sub(elapsed.min(period)) / period
+    }
+}
+
+fn idle(flow: &Flow, now: u32) -> Duration {
+    Duration::from_millis(flow.idle_ms(now))
+}
+
+fn remove_orphan(table: &FlowTable, key: &FlowKey, flow: &Flow, now: u32) {
+    let maps = &table.0.maps;
+    if idle(flow, now) > ORPHAN && matches!(maps.established.get(&flow.reply_key(key.protocol)), Ok(None)) {
+        let _ = maps.established.remove(key);
+    }
+}
