@@ -58,6 +58,8 @@ pub enum Input<'a> {
     Received(&'a [u8]),
     /// Changes of this node's own flows, in order, as they happen. The lag is measured from here.
     Local(&'a [Change]),
+    /// Some local changes were lost before they came here.
+    Missed,
     /// Answer to [`Output::SnapshotWanted`], with its `walk`.
     SnapshotChunk {
         walk: u64,
@@ -111,13 +113,12 @@ pub struct Counters {
     pub changes_applied: u64,
     /// Local changes that were dropped because a snapshot will carry them.
     pub changes_dropped: u64,
-    /// Records from the peer that lost against a newer change.
-    pub records_superseded: u64,
     /// Records, kinds or messages of a newer version that were skipped.
     pub unknown: u64,
     pub snapshots_sent: u64,
     pub snapshots_received: u64,
-    pub overflows: u64,
+    /// Times that changes were lost, here or in the data path, and a new snapshot took their place.
+    pub resyncs: u64,
     /// Frames that ended the connection.
     pub bad_frames: u64,
     pub idle_closes: u64,
