@@ -64,11 +64,50 @@ fn before(ns: u64) -> String {
 }
 
 fn fields(event: &Event) -> String {
-    let shown = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     let fields: Vec<String> = event
         .fields
         .iter()
         .map(|(name, value)| format!("{name}={}", shown(value)))
         .collect();
-    fields.join(" ").replace('\n', " ")
+    fields.join(" ")
+}
+
+/// A text without quotes where that is unambiguous; on one line in any case.
+fn shown(value: &Value) -> String {
+    let ambiguous = |c: char| c.is_whitespace() || c.is_control() || c == '"';
+    match value.as_str() {
+        Some(text) if !text.is_empty() && !text.contains(ambiguous) => text.to_owned(),
+        _ => value.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_stay_apart_and_on_one_line() {
+        let fields_of = |values: &[(&str, Value)]| {
+            let named = values
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), value.clone()));
+            super::fields(&Event {
+                fields: named.collect(),
+                ..Event::default()
+            })
+        };
+        let shown = fields_of(&[
+            ("cause", "lone start".into()),
+            ("n", 3.into()),
+            ("to", "master".into()),
+            ("why", "a\nb".into()),
+        ]);
+        assert_eq!(shown, r#"cause="lone start" n=3 to=master why="a\nb""#);
+    }
+
+    #[test]
+    fn ages_cannot_change_the_query() {
+        assert_eq!(encoded("10m"), "10m");
+        assert_eq!(encoded("1 h&x=1"), "1%20h%26x%3D1");
+    }
 }

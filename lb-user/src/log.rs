@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
+use caps::CapSet;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
@@ -77,7 +78,26 @@ fn queue(to: impl Write + Send + 'static) -> io::Result<(Lines, JoinHandle<()>)>
         dropped: Arc::clone(&dropped),
     };
     let writer = std::thread::Builder::new().name("log".to_owned());
-    Ok((lines, writer.spawn(move || write(&entries, &dropped, to))?))
+    let run = move || {
+        give_up_privileges();
+        write(&entries, &dropped, to);
+    };
+    Ok((lines, writer.spawn(run)?))
+}
+
+/// Capabilities belong to threads, and this one starts before the daemon gives up its own. It needs none.
+fn give_up_privileges() {
+    let given_up = [
+        CapSet::Ambient,
+        CapSet::Effective,
+        CapSet::Permitted,
+        CapSet::Inheritable,
+    ]
+    .into_iter()
+    .try_for_each(|set| caps::clear(None, set));
+    if let Err(error) = given_up {
+        eprintln!("the log thread keeps its capabilities: {error}");
+    }
 }
 
 fn write(entries: &Receiver<Entry>, dropped: &AtomicU64, mut to: impl Write) {

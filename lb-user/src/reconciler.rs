@@ -119,11 +119,11 @@ impl Reconciler {
             }
             Err(reason) => {
                 error!(
-                    generation = self.desired.generation,
-                    "configuration refused, the last one keeps running: {reason}"
+                    "configuration refused, generation {} keeps running: {reason}",
+                    self.desired.generation
                 );
-                self.timeline
-                    .record("config-refused", [("reason", reason.as_str().into())]);
+                let first = reason.lines().next().unwrap_or_default();
+                self.timeline.record("config-refused", [("reason", first.into())]);
                 self.refused = Some(reason.clone());
                 self.publish();
                 Err(reason)
