@@ -180,6 +180,12 @@ impl Running {
         node.init().signal(Signal::SIGKILL)?;
         let killed_ns = monotonic_ns();
         node.kill()?;
+        // TCP that waits for an answer to its last FIN keeps the namespace, and with it the far ends of the veths,
+        // for minutes after its name is gone.
+        for (link, end) in self.lab.topology.links_of(name) {
+            let [netns, interface] = [node.netns().name(), &link.ends[end].interface];
+            run("ip", &["-n", netns, "link", "delete", interface])?;
+        }
         node.netns().delete()?;
         self.nodes.remove(name);
         self.save()?;

@@ -13,6 +13,7 @@
 
 mod bed;
 mod bfd;
+mod birdlog;
 mod figures;
 mod generator;
 mod load;

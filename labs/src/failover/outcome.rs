@@ -124,6 +124,7 @@ pub(super) enum Mark {
     Claimed,
     UpdateSent,
     UpdateArrives,
+    RouterDetects,
     FibSwitched,
     FirstAnswer,
     LastFlow,

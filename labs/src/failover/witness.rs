@@ -4,8 +4,10 @@
 use std::net::IpAddr;
 
 use super::bed::{Bed, Event, PROBE_VIP, other, uplink};
+use super::birdlog;
 use super::outcome::{Mark, Moment, Phase};
 use super::tap::Seen;
+use crate::error::Context;
 use crate::running::PowerCut;
 
 struct Collector<'a> {
@@ -69,6 +71,15 @@ pub(super) fn of_power_loss(bed: &Bed, dead: &str, cut: PowerCut, phase: &Phase)
         survivor,
         Mark::PeerDetects,
         format!("BFD: {dead} is down"),
+    );
+    let log = bed.running.node("router").map(|router| router.log().to_owned());
+    let log = log.and_then(|file| std::fs::read_to_string(&file).context(|| file.display().to_string()));
+    let gave_up = log.ok().and_then(|log| birdlog::gave_up(&log, dead, cut.cut_ns));
+    collector.add(
+        gave_up,
+        "router",
+        Mark::RouterDetects,
+        format!("bird gives {dead} up"),
     );
     traffic(bed, survivor, cut.cut_ns, &mut collector);
     collector.sorted()

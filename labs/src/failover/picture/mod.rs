@@ -107,8 +107,8 @@ fn heading(canvas: &mut Canvas, outcome: &Outcome, phase: &Phase) {
     };
     canvas.text(LEFT - 70.0, 44.0, Type::new(24.0, INK).bold(), &title);
     let under = format!(
-        "{} long-lived TCP flows, verified byte by byte, and a 1 kHz UDP probe through two nodes. BFD {}: detection \
-         within {:.0} ms. Time in ms from the power cut.",
+        "{} long-lived TCP flows, verified byte by byte, and a 1 kHz UDP probe. BFD {} detects within {:.0} ms. Time in \
+         ms from the power cut.",
         outcome.flows, outcome.bfd, outcome.detection_ms
     );
     canvas.text(LEFT - 70.0, 70.0, Type::new(14.0, SOFT), &under);
@@ -144,15 +144,7 @@ fn lanes(canvas: &mut Canvas, axis: &Axis, phase: &Phase, top: f64) {
             survivor,
             halves(axis, phase.moment(Mark::Role), ["BACKUP", "MASTER"], CALM),
         ),
-        (
-            "router",
-            halves(
-                axis,
-                switched,
-                [&format!("to {}", phase.node), &format!("to {survivor}")],
-                GOOD,
-            ),
-        ),
+        ("router", router(axis, switched, &phase.node, survivor)),
         ("probe", probe(axis, phase)),
     ];
     for (row, (name, parts)) in (0_u8..).zip(rows) {
@@ -208,6 +200,16 @@ fn halves(axis: &Axis, change: Option<f64>, names: [&str; 2], before: &'static s
     vec![
         Part::new(axis.from, change, before, names[0]),
         Part::new(change, axis.to, GOOD, names[1]),
+    ]
+}
+
+fn router(axis: &Axis, switched: Option<f64>, dead: &str, survivor: &str) -> Vec<Part> {
+    let (dead, survivor) = (format!("to {dead}"), format!("to {survivor}"));
+    let switched = switched.unwrap_or(axis.to);
+    vec![
+        Part::new(axis.from, 0.0, GOOD, &dead),
+        Part::new(0.0, switched, BAD, &format!("still {dead}")),
+        Part::new(switched, axis.to, GOOD, &survivor),
     ]
 }
 
@@ -286,9 +288,9 @@ fn flows(canvas: &mut Canvas, axis: &Axis, phase: &Phase, top: f64) {
             x + 24.0,
             top + 9.0,
             Type::new(12.0, SOFT),
-            &format!("{kind}: waits for its next message"),
+            &format!("{kind} flows, waiting"),
         );
-        x += 250.0;
+        x += 170.0;
     }
     markers(canvas, axis, phase, "flows", top + FLOWS - 4.0);
 }
@@ -312,7 +314,7 @@ fn legend(canvas: &mut Canvas, phase: &Phase, top: f64) -> f64 {
 }
 
 fn table(canvas: &mut Canvas, outcome: &Outcome, top: f64) -> f64 {
-    let columns = [640.0, 800.0, 865.0, 930.0, 1020.0, 1090.0, 1160.0];
+    let columns = [640.0, 800.0, 850.0, 940.0, 1005.0, 1085.0, 1160.0];
     let heads = [
         "Phase",
         "alive",
