@@ -57,8 +57,8 @@ pub(super) fn lock_memory() -> bool {
         return true;
     }
     warn!(
-        "memory is not locked: BFD may be late when the node is short of memory; grant CAP_IPC_LOCK or set \
-         LimitMEMLOCK=infinity"
+        "memory is not locked: BFD may be late when the node is short of memory; set \
+         LimitMEMLOCK=infinity, or start with CAP_SYS_RESOURCE and CAP_IPC_LOCK"
     );
     false
 }
