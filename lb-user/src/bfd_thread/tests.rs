@@ -209,6 +209,41 @@ fn a_packet_that_could_come_from_afar_is_discarded() {
     assert_eq!(report.sessions[0].state, State::Up);
 }
 
+/// RFC 5881 section 4: the source port is in the dynamic range and stays the same.
+#[test]
+fn the_source_port_of_a_session() {
+    let [local, remote]: [IpAddr; 2] = [2, 3].map(|host| Ipv4Addr::new(127, 0, 17, host).into());
+    let peer = UdpSocket::bind((remote, 0)).unwrap();
+    peer.set_read_timeout(Some(DEADLINE)).unwrap();
+    let node = start(local, peer.local_addr().unwrap().port());
+    node.handle.put(config(local, remote)).unwrap();
+    let mut bytes = [0; 64];
+    let mut sources = [0; 3].map(|_: u8| {
+        let (length, source) = peer.recv_from(&mut bytes).unwrap();
+        assert_eq!(bfd::Packet::decode(&bytes[..length]).unwrap().state, State::Down);
+        assert_eq!(source.ip(), local);
+        source.port()
+    });
+    assert!((49152..=65535).contains(&sources[0]));
+    sources.sort_unstable();
+    assert_eq!(sources[0], sources[2]);
+}
+
+#[test]
+fn an_address_that_is_not_here_is_an_error_and_not_the_end() {
+    let [local, remote]: [IpAddr; 2] = [2, 3].map(|host| Ipv4Addr::new(127, 0, 18, host).into());
+    let node = start(local, free_port(local));
+    let elsewhere = Ipv4Addr::new(192, 0, 2, 1).into();
+    node.handle.put(config(elsewhere, remote)).unwrap();
+    let report = node.wait_report(|report| report.thread.transmit_errors > 0);
+    assert_eq!(report.thread.last_transmit_error, Some(libc::EADDRNOTAVAIL));
+    assert_eq!(report.sessions[0].state, State::Down);
+    // The same session with an address that is here replaces it.
+    node.handle.put(config(local, remote)).unwrap();
+    let report = node.wait_report(|report| report.thread.transmitted > 0);
+    assert_eq!((report.sessions.len(), report.sessions[0].config.local), (1, local));
+}
+
 #[test]
 fn a_taken_port_is_named() {
     let address: IpAddr = Ipv4Addr::new(127, 0, 15, 2).into();
