@@ -241,7 +241,10 @@ fn an_address_that_is_not_here_is_an_error_and_not_the_end() {
     // The same session with an address that is here replaces it.
     node.handle.put(config(local, remote)).unwrap();
     let report = node.wait_report(|report| report.thread.transmitted > 0);
-    assert_eq!((report.sessions.len(), report.sessions[0].config.local), (1, local));
+    assert_eq!(
+        (report.sessions.len(), report.sessions[0].config.local),
+        (1, local)
+    );
 }
 
 #[test]
