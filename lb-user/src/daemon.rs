@@ -34,6 +34,7 @@ use crate::api_server::{self, Context};
 use crate::apply::{ApplyError, Targets};
 use crate::bfd_thread;
 use crate::bgp_driver::{self, BgpHandle};
+use crate::datapath::{DataPath, DataPathError, FibEpoch};
 use crate::desired::{Bgp, Desired, Instance};
 use crate::failover::{self, FailoverHandle};
 use crate::links::{self, LinkChange};
@@ -54,6 +55,8 @@ const END: Duration = Duration::from_millis(200);
 pub enum DaemonError {
     #[error("interface {0} does not exist (datapath.interfaces)")]
     Interface(String),
+    #[error("data path: {0}")]
+    DataPath(#[from] DataPathError),
     #[error("cannot give up privileges: {0}")]
     Privileges(#[from] PrivilegeError),
     #[error(transparent)]
@@ -104,11 +107,14 @@ pub fn run(path: &Path, desired: Desired) -> Result<(), DaemonError> {
     interfaces::wait_for(&desired.fixed.datapath.interfaces).map_err(DaemonError::Interface)?;
     let (timeline, board) = (Timeline::new(), StatusBoard::new());
     timeline.record("start", [("node", desired.fixed.node.name.clone().into())]);
+    let datapath = DataPath::start(&desired.fixed.datapath, board.clone())?;
     privilege::drop_privileges()?;
 
-    let running = start_threads(&desired, &timeline, &board)?;
+    let datapath = datapath.spawn()?;
+    let mut running = start_threads(&desired, datapath.epoch, &timeline, &board)?;
+    running.threads.push(("flows", datapath.thread));
     let targets = Targets {
-        datapath: Box::new(targets::Absent),
+        datapath: Box::new(datapath.services),
         speaker: Box::new(Neighbors {
             bgp: running.bgp.clone(),
             failover: running.failover.clone(),
@@ -152,6 +158,7 @@ pub fn run(path: &Path, desired: Desired) -> Result<(), DaemonError> {
 /// The threads of the failover path, innermost first.
 fn start_threads(
     desired: &Desired,
+    epoch: FibEpoch,
     timeline: &Timeline,
     board: &StatusBoard,
 ) -> Result<Running, DaemonError> {
@@ -189,7 +196,11 @@ fn start_threads(
             }
             from_links.send(failover::Command::Carrier { name, up });
         }
-        LinkChange::Forwarding => {}
+        LinkChange::Forwarding => {
+            if let Err(error) = epoch.bump() {
+                error!(%error, "the data path was not told of a change of routes");
+            }
+        }
     })
     .map_err(|error| DaemonError::Start("the link monitor", error))?;
     threads.push(("links", links));

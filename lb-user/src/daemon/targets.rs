@@ -44,24 +44,3 @@ impl Control for FailoverHandle {
         self.send(Command::Undrain);
     }
 }
-
-/// Stands for a driver that is not there yet.
-pub(super) struct Absent;
-
-impl crate::apply::DataPath for Absent {
-    fn existing(&mut self) -> Result<(Vec<crate::desired::ServiceKey>, Vec<IpAddr>), ApplyError> {
-        Ok((Vec::new(), Vec::new()))
-    }
-    fn put_vip(&mut self, _vip: IpAddr) -> Result<(), ApplyError> {
-        Ok(())
-    }
-    fn remove_vip(&mut self, _vip: IpAddr) -> Result<(), ApplyError> {
-        Ok(())
-    }
-    fn put_service(&mut self, _service: &crate::desired::Service) -> Result<(), ApplyError> {
-        Ok(())
-    }
-    fn remove_service(&mut self, _key: &crate::desired::ServiceKey) -> Result<(), ApplyError> {
-        Ok(())
-    }
-}

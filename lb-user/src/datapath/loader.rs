@@ -23,6 +23,8 @@ pub(super) fn load(config: &Config) -> Result<(Maps, Streams), DataPathError> {
     let pins = Pins::open(&config.pin_dir)?;
     check_layout(&pins)?;
     let mut ebpf = open(&pins, config)?;
+    // Before the maps are taken out: the instructions name them by descriptors of `ebpf`.
+    load_programs(&mut ebpf)?;
     let (maps, mut streams) = maps::take(&mut ebpf)?;
     if maps.established.capacity() != config.max_flows.saturating_mul(2) {
         let kept = maps.established.capacity() / 2;
@@ -92,7 +94,14 @@ fn open(pins: &Pins, config: &Config) -> Result<Ebpf, DataPathError> {
     Ok(loader.load(object::PROGRAMS)?)
 }
 
-/// The two programs, loaded.
+fn load_programs(ebpf: &mut Ebpf) -> Result<(), DataPathError> {
+    let (xdp, tc) = programs(ebpf)?;
+    let refused = |program, source| DataPathError::Program { program, source };
+    xdp.load().map_err(|source| refused(object::XDP, source))?;
+    tc.load().map_err(|source| refused(object::TC, source))
+}
+
+/// The two programs.
 #[allow(
     clippy::wildcard_enum_match_arm,
     reason = "the object has programs of two kinds"
@@ -109,8 +118,6 @@ fn programs(ebpf: &mut Ebpf) -> Result<(&mut Xdp, &mut SchedClassifier), DataPat
     let refused = |program, source| DataPathError::Program { program, source };
     let xdp = xdp.ok_or_else(|| refused(object::XDP, ProgramError::NotLoaded))?;
     let tc = tc.ok_or_else(|| refused(object::TC, ProgramError::NotLoaded))?;
-    xdp.load().map_err(|source| refused(object::XDP, source))?;
-    tc.load().map_err(|source| refused(object::TC, source))?;
     Ok((xdp, tc))
 }
 
