@@ -99,6 +99,18 @@ impl Phase {
         self.failures.get("reset").copied().unwrap_or(0)
     }
 
+    /// The waits that the fault explains: they overlap the gap and are no shorter than half of it.
+    pub(super) fn interrupted(&self) -> impl Iterator<Item = &Stall> {
+        let (from, to, length) = self.gap.map_or((0, 0, 0.0), |gap| {
+            let to = gap.next_answered_ns.unwrap_or(u64::MAX);
+            (gap.first_lost_sent_ns, to, gap.ms / 2.0)
+        });
+        self.stalls.iter().filter(move |stall| {
+            let start = stall.end_ns.saturating_sub((stall.ms * 1e6) as u64);
+            stall.kind != "idle" && stall.end_ns >= from && start <= to && stall.ms >= length
+        })
+    }
+
     /// Milliseconds from the event of the phase to a moment.
     pub(super) fn since_zero(&self, at_ns: u64) -> f64 {
         (at_ns as f64 - self.zero_ns as f64) / 1e6

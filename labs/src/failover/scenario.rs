@@ -17,6 +17,8 @@ use crate::error::{Error, Result};
 const START: Duration = Duration::from_secs(30);
 /// Length of a window in which nothing is expected to happen.
 const WINDOW: Duration = Duration::from_secs(2);
+/// Windows without fault until the machine is taken as it is.
+const CALM_TRIES: u32 = 3;
 /// The client's link: silence there concerns the probe and no BFD session.
 const CLIENT_LINK: &str = "client:eth1";
 /// hitless.md: a known blackhole must be read to within 3 ms.
@@ -129,19 +131,29 @@ impl Scenario<'_> {
         self.outcome.phases.push(phase);
     }
 
+    /// What is seen without a fault is the noise of the machine; the rest waits for a calm stretch, but not for ever.
     fn null(&mut self) -> Result<()> {
         step("window without fault");
-        self.load.mark("null")?;
-        let zero = monotonic_ns();
-        sleep(WINDOW);
-        let phase = self.load.phase(Kind::Null, "", zero)?;
-        let late = self.load.probes()?.lateness_ms.max;
-        if late > 5.0 {
-            self.outcome.remarks.push(format!(
-                "the probe itself was {late:.0} ms late once: a noisy machine"
-            ));
+        for left in (0..CALM_TRIES).rev() {
+            self.load.mark("null")?;
+            let zero = monotonic_ns();
+            sleep(WINDOW);
+            let phase = self.load.phase(Kind::Null, "", zero)?;
+            let late = self.load.probes()?.lateness_ms.max;
+            let calm = phase.gap_ms() <= 2.0 && late <= 5.0;
+            if left == 0 && late > 5.0 {
+                let remark = format!("the probe itself was {late:.0} ms late once: a noisy machine");
+                self.outcome.remarks.push(remark);
+            }
+            if calm || left == 0 || phase.lost() > 0 {
+                self.keep(phase);
+                break;
+            }
+            println!(
+                "    not calm: gap {:.0} ms, probe late by {late:.0} ms; once more",
+                phase.gap_ms()
+            );
         }
-        self.keep(phase);
         Ok(())
     }
 

@@ -146,12 +146,7 @@ fn traffic(bed: &Bed, via: &str, since: u64, collector: &mut Collector<'_>) {
         Mark::FirstAnswer,
         "first probe answered",
     );
-    let stalls = collector
-        .phase
-        .stalls
-        .iter()
-        .filter(|stall| stall.end_ns > since && stall.kind != "idle");
-    let last = gap.and_then(|_| stalls.map(|stall| stall.end_ns).max());
+    let last = gap.and_then(|_| collector.phase.interrupted().map(|stall| stall.end_ns).max());
     collector.add(last, "flows", Mark::LastFlow, "last flow goes on");
 }
 

@@ -39,8 +39,7 @@ struct Axis {
 impl Axis {
     /// Covers everything that the phase shows, with some calm on either side.
     fn of(phase: &Phase) -> Self {
-        let stalls = phase.stalls.iter().filter(|stall| stall.kind != "idle");
-        let ends = stalls.map(|stall| phase.since_zero(stall.end_ns));
+        let ends = phase.interrupted().map(|stall| phase.since_zero(stall.end_ns));
         let moments = phase.timeline.iter().map(|moment| moment.ms);
         let last = ends.chain(moments).fold(40.0_f64, f64::max).min(5_000.0);
         let first = phase
@@ -263,7 +262,7 @@ fn disc_at(canvas: &mut Canvas, x: f64, y: f64, number: usize) {
 /// Every flow is a line: from its last message before the stall to the first one after it.
 fn flows(canvas: &mut Canvas, axis: &Axis, phase: &Phase, top: f64) {
     label(canvas, "flows", top + FLOWS / 2.0);
-    let mut stalls: Vec<_> = phase.stalls.iter().filter(|stall| stall.kind != "idle").collect();
+    let mut stalls: Vec<_> = phase.interrupted().collect();
     let order = |kind: &str| KINDS.iter().position(|(name, _)| *name == kind);
     stalls.sort_by(|a, b| order(&a.kind).cmp(&order(&b.kind)).then(a.end_ns.cmp(&b.end_ns)));
     let pitch = (FLOWS - 34.0) / stalls.len().max(1) as f64;
@@ -290,7 +289,7 @@ fn flows(canvas: &mut Canvas, axis: &Axis, phase: &Phase, top: f64) {
             Type::new(12.0, SOFT),
             &format!("{kind} flows, waiting"),
         );
-        x += 170.0;
+        x += 190.0;
     }
     markers(canvas, axis, phase, "flows", top + FLOWS - 4.0);
 }
@@ -347,17 +346,19 @@ fn table(canvas: &mut Canvas, outcome: &Outcome, top: f64) -> f64 {
         y += 25.0;
     }
     if outcome.power_losses > 1 {
+        let (gap, stall) = (outcome.gap_ms, outcome.stall_ms);
+        let soft = Type::new(13.0, SOFT);
         let text = format!(
-            "{} power losses: gap p50 {:.0}, p99 {:.0}, max {:.0} ms; stall p50 {:.0}, p99 {:.0}, max {:.0} ms",
-            outcome.power_losses,
-            outcome.gap_ms.p50,
-            outcome.gap_ms.p99,
-            outcome.gap_ms.max,
-            outcome.stall_ms.p50,
-            outcome.stall_ms.p99,
-            outcome.stall_ms.max
+            "{} power losses: gap p50 {:.0}, p99 {:.0}, max {:.0} ms;",
+            outcome.power_losses, gap.p50, gap.p99, gap.max
         );
-        canvas.text(columns[0], y + 4.0, Type::new(13.0, SOFT), &text);
+        canvas.text(columns[0], y + 4.0, soft, &text);
+        let text = format!(
+            "stall of a flow p50 {:.0}, p99 {:.0}, max {:.0} ms",
+            stall.p50, stall.p99, stall.max
+        );
+        canvas.text(columns[0], y + 22.0, soft, &text);
+        y += 20.0;
         y += 25.0;
     }
     y
