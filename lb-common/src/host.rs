@@ -127,15 +127,16 @@ impl Tables for HostTables {
     }
 }
 
-/// Bytes in memory and a routing table that is a function.
-pub struct HostFrame<'a, R: FnMut(&RouteQuery) -> Route> {
+/// Bytes in memory and a routing table that is a function. `KERNEL`: as XDP, where the kernel forwards
+/// what could not be resolved.
+pub struct HostFrame<'a, R: FnMut(&RouteQuery) -> Route, const KERNEL: bool> {
     pub bytes: &'a mut [u8],
     pub for_us: bool,
     pub routes: R,
 }
 
-impl<R: FnMut(&RouteQuery) -> Route> Frame for HostFrame<'_, R> {
-    const KERNEL_FORWARDS: bool = false;
+impl<R: FnMut(&RouteQuery) -> Route, const KERNEL: bool> Frame for HostFrame<'_, R, KERNEL> {
+    const KERNEL_FORWARDS: bool = KERNEL;
 
     fn at(&mut self, offset: usize, size: usize) -> Option<*mut u8> {
         let end = offset.checked_add(size)?;

@@ -12,10 +12,22 @@ const LONGEST_FILE: usize = 500;
 /// Crates that may know neither the runtime nor sockets nor the kernel.
 const PURE: [&str; 5] = ["bfd", "bgp", "ha", "lb-common", "sync"];
 /// What a pure crate must not depend on, directly or through others.
-const IMPURE: [&str; 8] = ["aya", "axum", "mio", "nix", "rtnetlink", "rustls", "socket2", "tokio"];
+const IMPURE: [&str; 8] = [
+    "aya",
+    "axum",
+    "mio",
+    "nix",
+    "rtnetlink",
+    "rustls",
+    "socket2",
+    "tokio",
+];
 
 fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_path_buf()
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .unwrap()
+        .to_path_buf()
 }
 
 /// Every file git would commit, relative to the root.
@@ -25,8 +37,16 @@ fn tracked() -> Vec<PathBuf> {
         .current_dir(root())
         .output()
         .expect("git lists the files of the tree");
-    assert!(output.status.success(), "git ls-files failed: {}", String::from_utf8_lossy(&output.stderr));
-    let mut files: Vec<PathBuf> = String::from_utf8(output.stdout).unwrap().lines().map(PathBuf::from).collect();
+    assert!(
+        output.status.success(),
+        "git ls-files failed: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let mut files: Vec<PathBuf> = String::from_utf8(output.stdout)
+        .unwrap()
+        .lines()
+        .map(PathBuf::from)
+        .collect();
     files.retain(|file| root().join(file).is_file());
     assert!(!files.is_empty(), "no file found below {}", root().display());
     files
@@ -44,14 +64,17 @@ fn sources() -> Vec<(PathBuf, String)> {
 }
 
 fn is_test_file(file: &Path) -> bool {
-    file.components().any(|part| ["tests", "benches"].iter().any(|name| part.as_os_str() == *name))
+    file.components()
+        .any(|part| ["tests", "benches"].iter().any(|name| part.as_os_str() == *name))
         || file.file_name().is_some_and(|name| name == "tests.rs")
 }
 
 /// Lines before the unit tests of a file.
 fn code_lines(text: &str) -> usize {
     let lines: Vec<&str> = text.lines().collect();
-    let tests = lines.windows(2).position(|pair| pair[0].trim() == "#[cfg(test)]" && pair[1].starts_with("mod "));
+    let tests = lines
+        .windows(2)
+        .position(|pair| pair[0].trim() == "#[cfg(test)]" && pair[1].starts_with("mod "));
     tests.unwrap_or(lines.len())
 }
 
@@ -68,7 +91,10 @@ fn files_hold_one_noun() {
         .filter(|(_, lines)| *lines > LONGEST_FILE)
         .map(|(file, lines)| format!("{} has {lines} lines", file.display()))
         .collect();
-    report("a file has at most 500 lines of non-test code: split it by noun", &findings);
+    report(
+        "a file has at most 500 lines of non-test code: split it by noun",
+        &findings,
+    );
 }
 
 #[test]
@@ -87,8 +113,16 @@ fn citations(text: &str) -> Vec<(String, String)> {
     for (at, _) in text.match_indices("RFC ") {
         let rest = &text[at + 4..];
         let number: String = rest.chars().take_while(char::is_ascii_digit).collect();
-        let Some(tail) = rest[number.len()..].trim_start_matches(',').strip_prefix(" section ") else { continue };
-        let section: String = tail.chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '.').collect();
+        let Some(tail) = rest[number.len()..]
+            .trim_start_matches(',')
+            .strip_prefix(" section ")
+        else {
+            continue;
+        };
+        let section: String = tail
+            .chars()
+            .take_while(|c| c.is_ascii_alphanumeric() || *c == '.')
+            .collect();
         let section = section.trim_end_matches('.').to_owned();
         if !number.is_empty() && section.starts_with(|c: char| c.is_ascii_digit()) {
             found.push((number, section));
@@ -100,8 +134,9 @@ fn citations(text: &str) -> Vec<(String, String)> {
 #[test]
 fn every_cited_section_is_in_the_matrix() {
     let matrix = fs::read_to_string(root().join("docs/rfc-matrix.md")).expect("docs/rfc-matrix.md exists");
-    let listed: BTreeSet<(String, String)> =
-        citations(&matrix.replace(" §", " section ")).into_iter().collect();
+    let listed: BTreeSet<(String, String)> = citations(&matrix.replace(" §", " section "))
+        .into_iter()
+        .collect();
     let mut findings = BTreeSet::new();
     for (file, text) in sources() {
         if !PURE.iter().any(|name| file.starts_with(name)) {
@@ -109,12 +144,20 @@ fn every_cited_section_is_in_the_matrix() {
         }
         for citation in citations(&text) {
             if !listed.contains(&citation) {
-                findings.insert(format!("RFC {} section {} ({})", citation.0, citation.1, file.display()));
+                findings.insert(format!(
+                    "RFC {} section {} ({})",
+                    citation.0,
+                    citation.1,
+                    file.display()
+                ));
             }
         }
     }
     let findings: Vec<String> = findings.into_iter().collect();
-    report("a cited section has a row in docs/rfc-matrix.md, with its test", &findings);
+    report(
+        "a cited section has a row in docs/rfc-matrix.md, with its test",
+        &findings,
+    );
 }
 
 #[test]
@@ -122,7 +165,9 @@ fn dependencies_point_one_way() {
     let mut findings = Vec::new();
     for name in PURE {
         for dependency in dependencies(name) {
-            if IMPURE.contains(&dependency.as_str()) || (PURE.contains(&dependency.as_str()) && dependency != name) {
+            if IMPURE.contains(&dependency.as_str())
+                || (PURE.contains(&dependency.as_str()) && dependency != name)
+            {
                 findings.push(format!("{name} depends on {dependency}"));
             }
         }
@@ -134,20 +179,41 @@ fn dependencies_point_one_way() {
             }
         }
     }
-    report("cores know neither each other nor the runtime, sockets, kernel", &findings);
+    report(
+        "cores know neither each other nor the runtime, sockets, kernel",
+        &findings,
+    );
 }
 
 /// All packages that `name` is built from, itself excluded.
 fn dependencies(name: &str) -> BTreeSet<String> {
     let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".into());
     let output = Command::new(cargo)
-        .args(["tree", "--package", name, "--edges", "normal,build", "--prefix", "none", "--format", "{p}"])
+        .args([
+            "tree",
+            "--package",
+            name,
+            "--edges",
+            "normal,build",
+            "--prefix",
+            "none",
+            "--format",
+            "{p}",
+        ])
         .current_dir(root())
         .output()
         .expect("cargo tree runs");
-    assert!(output.status.success(), "cargo tree failed: {}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "cargo tree failed: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     let text = String::from_utf8(output.stdout).unwrap();
-    text.lines().filter_map(|line| line.split(' ').next()).filter(|found| *found != name).map(str::to_owned).collect()
+    text.lines()
+        .filter_map(|line| line.split(' ').next())
+        .filter(|found| *found != name)
+        .map(str::to_owned)
+        .collect()
 }
 
 #[test]
@@ -155,7 +221,13 @@ fn every_lab_is_complete() {
     let mut findings = Vec::new();
     let mut labs = 0;
     for file in tracked() {
-        let Some(name) = file.to_string_lossy().strip_suffix(".clab.yml").map(str::to_owned) else { continue };
+        let Some(name) = file
+            .to_string_lossy()
+            .strip_suffix(".clab.yml")
+            .map(str::to_owned)
+        else {
+            continue;
+        };
         let folder = file.parent().unwrap();
         labs += 1;
         if Path::new(&name).file_name() != folder.file_name() {
@@ -201,5 +273,8 @@ fn tests_wait_on_conditions() {
             }
         }
     }
-    report("a test waits on a condition with a deadline (mark the pause inside the loop with `// poll`)", &findings);
+    report(
+        "a test waits on a condition with a deadline (mark the pause inside the loop with `// poll`)",
+        &findings,
+    );
 }

@@ -141,12 +141,12 @@ fn index(interface: &str) -> Result<u32, DataPathError> {
 
 /// All zero when it has none: the check for foreign frames then does not apply.
 fn address(interface: &str) -> [u8; 6] {
-    let text = fs::read_to_string(format!("/sys/class/net/{interface}/address")).unwrap_or_default();
-    let mut mac = [0; 6];
-    for (octet, digits) in mac.iter_mut().zip(text.trim().split(':')) {
-        *octet = u8::from_str_radix(digits, 16).unwrap_or(0);
-    }
-    mac
+    let addresses = nix::ifaddrs::getifaddrs().into_iter().flatten();
+    let mut link = addresses
+        .filter(|entry| entry.interface_name == interface)
+        .filter_map(|entry| entry.address);
+    link.find_map(|address| address.as_link_addr().and_then(nix::sys::socket::LinkAddr::addr))
+        .unwrap_or_default()
 }
 
 /// XDP redirects only to interfaces that have it as well.
