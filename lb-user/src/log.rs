@@ -101,6 +101,7 @@ fn give_up_privileges() {
 }
 
 fn write(entries: &Receiver<Entry>, dropped: &AtomicU64, mut to: impl Write) {
+    crate::privilege::renounce();
     while let Ok(Entry::Line(line)) = entries.recv() {
         let lost = dropped.swap(0, Ordering::Relaxed);
         if lost > 0 {

@@ -1,10 +1,10 @@
 //! What the daemon may still do once it runs.
 //!
-//! Called on the main thread after the data path is loaded and before any other thread exists: capabilities
-//! belong to threads, and new threads inherit them. What stays: NET_ADMIN (addresses, routes' epoch,
-//! socket options), NET_RAW (gratuitous ARP, neighbour advertisements), SYS_NICE (SCHED_FIFO),
-//! NET_BIND_SERVICE (port 179). Loading programs, mounting, reading other users' files and becoming anybody else end
-//! here, also for whatever the daemon might be made to execute.
+//! Called on the main thread after the data path is loaded and before any other thread but the log's exists,
+//! which renounces everything: capabilities belong to threads, and new threads inherit them. What stays:
+//! NET_ADMIN (addresses, socket options), NET_RAW (gratuitous ARP, neighbour advertisements), SYS_NICE
+//! (SCHED_FIFO), NET_BIND_SERVICE (port 179). Loading programs, mounting, reading other users' files and
+//! becoming anybody else end here, also for whatever the daemon might be made to execute.
 
 use caps::{CapSet, Capability, CapsHashSet};
 use nix::sys::prctl;
@@ -58,6 +58,14 @@ pub fn drop_privileges() -> Result<(), PrivilegeError> {
     caps::set(None, CapSet::Permitted, &kept)?;
     info!("privileges dropped");
     Ok(())
+}
+
+/// Gives up every capability of the calling thread: for threads that exist before [`drop_privileges`] is called.
+pub fn renounce() {
+    // A thread that has none has nothing to lose; what fails leaves it as it was.
+    for set in [CapSet::Effective, CapSet::Permitted] {
+        let _ = caps::clear(None, set);
+    }
 }
 
 #[cfg(test)]

@@ -25,6 +25,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::apply::{self, ApplyError};
 use crate::desired::Neighbor;
+use crate::realtime;
 use crate::status::StatusBoard;
 use crate::timeline::Timeline;
 
@@ -107,6 +108,7 @@ pub fn spawn(setup: Setup, commands: mpsc::UnboundedReceiver<Command>) -> io::Re
         .enable_all()
         .build()?;
     thread::Builder::new().name("bgp".into()).spawn(move || {
+        realtime::favour();
         let local = tokio::task::LocalSet::new();
         local.block_on(&runtime, driver::Driver::new(setup).run(commands));
     })
