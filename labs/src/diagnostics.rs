@@ -1,5 +1,6 @@
 //! What to keep of a lab that failed: state of the network and of the daemons, node by node.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -21,7 +22,7 @@ const COMMON: &[(&str, &str)] = &[
     ("nft", "nft list ruleset"),
 ];
 
-/// Asked where the node's `cmd` mentions the daemon.
+/// Asked where the daemon runs.
 const BY_DAEMON: &[(&str, &str, &str)] = &[
     ("batond", "services.json", "batonctl get service -o json"),
     ("batond", "neighbors.json", "batonctl get neighbor -o json"),
@@ -29,12 +30,12 @@ const BY_DAEMON: &[(&str, &str, &str)] = &[
     ("batond", "ha.json", "batonctl get ha -o json"),
     ("batond", "flows.json", "batonctl get flow -o json"),
     ("batond", "timeline.json", "batonctl timeline -o json"),
-    ("bird", "protocols", "birdc show protocols all"),
-    ("bird", "bfd", "birdc show bfd sessions"),
-    ("bird", "rib", "birdc show route all"),
-    ("frr", "summary", "vtysh -c 'show bgp summary'"),
-    ("frr", "bfd", "vtysh -c 'show bfd peers'"),
-    ("frr", "rib", "vtysh -c 'show bgp ipv4' -c 'show bgp ipv6'"),
+    ("bird", "protocols", "birdc -s /run/bird.ctl show protocols all"),
+    ("bird", "bfd", "birdc -s /run/bird.ctl show bfd sessions"),
+    ("bird", "rib", "birdc -s /run/bird.ctl show route all"),
+    ("bgpd", "summary", "vtysh -c 'show bgp summary'"),
+    ("bgpd", "bfd", "vtysh -c 'show bfd peers'"),
+    ("bgpd", "rib", "vtysh -c 'show bgp ipv4' -c 'show bgp ipv6'"),
     ("gobgpd", "neighbors", "gobgp neighbor"),
     ("gobgpd", "rib", "gobgp global rib"),
 ];
@@ -65,20 +66,9 @@ impl Running {
 
 fn diagnose(node: &Node, folder: &Path) -> Result<()> {
     fs::create_dir_all(folder).context(|| folder.display().to_string())?;
-    let command = node
-        .config()
-        .command
-        .iter()
-        .flatten()
-        .cloned()
-        .collect::<Vec<_>>()
-        .join(" ");
-    let daemons = BY_DAEMON.iter().filter(|(daemon, ..)| command.contains(daemon));
-    for (name, line) in COMMON
-        .iter()
-        .copied()
-        .chain(daemons.map(|&(_, name, line)| (name, line)))
-    {
+    let running = daemons(node);
+    let asked = BY_DAEMON.iter().filter(|(daemon, ..)| running.contains(*daemon));
+    for (name, line) in COMMON.iter().copied().chain(asked.map(|&(_, name, line)| (name, line))) {
         let text = match node.output(&["sh", "-c", line], PATIENCE) {
             Ok(output) => [output.stdout, output.stderr].concat(),
             Err(error) => error.to_string().into_bytes(),
@@ -89,4 +79,10 @@ fn diagnose(node: &Node, folder: &Path) -> Result<()> {
     // No log: the node has no main process.
     let _ = fs::copy(node.log(), folder.join("log"));
     Ok(())
+}
+
+/// Names of the processes in a node.
+fn daemons(node: &Node) -> BTreeSet<String> {
+    let name = |pid| fs::read_to_string(format!("/proc/{pid}/comm")).ok();
+    node.netns().processes().into_iter().filter_map(name).map(|name| name.trim().to_owned()).collect()
 }
