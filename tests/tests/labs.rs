@@ -1,0 +1,73 @@
+//! Every lab is a test: up, all steps of its `expected.toml`, down. Needs root and the peers
+//! (`tools/setup peers`); the project's own programs are built first, as the nodes run them.
+//!
+//! The labs run one after another even when the tests do not: they measure time on two cores.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking, its helpers too")]
+
+use std::process::Command;
+use std::sync::{Mutex, OnceLock};
+
+use labs::Lab;
+
+static TURN: Mutex<()> = Mutex::new(());
+
+fn run(name: &str) {
+    let _turn = TURN.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    build();
+    let lab = Lab::load(name).unwrap_or_else(|error| panic!("{error}"));
+    assert!(!lab.expected.is_empty(), "lab {name} expects nothing");
+    labs::test(&lab, false).unwrap_or_else(|error| panic!("{error}"));
+}
+
+/// The programs of the nodes, in the profile of this test: cargo builds no other crate's programs
+/// for it.
+fn build() {
+    static BUILT: OnceLock<()> = OnceLock::new();
+    BUILT.get_or_init(|| {
+        let mut cargo = Command::new(env!("CARGO"));
+        cargo.args(["build", "--quiet", "--bins"]);
+        cargo.args(["-p", "labs", "-p", "lb-user", "-p", "cli", "-p", "traffic"]);
+        if !cfg!(debug_assertions) {
+            cargo.arg("--release");
+        }
+        let status = cargo.current_dir(env!("CARGO_MANIFEST_DIR")).status().unwrap();
+        assert!(status.success(), "the programs of the nodes do not build");
+    });
+}
+
+#[test]
+fn every_lab_is_a_test_here() {
+    let source = include_str!("labs.rs");
+    for file in labs::list().unwrap() {
+        let lab = Lab::load(&file).unwrap_or_else(|error| panic!("{error}"));
+        let call = format!("run(\"{}\")", lab.name());
+        // The failover lab expects figures, not states; it is run by `lab failover`.
+        assert!(lab.expected.is_empty() || source.contains(&call), "lab {} has no test here", lab.name());
+    }
+}
+
+#[test]
+fn interop_bird() {
+    run("interop-bird");
+}
+
+#[test]
+fn interop_frr() {
+    run("interop-frr");
+}
+
+#[test]
+fn interop_gobgp() {
+    run("interop-gobgp");
+}
+
+#[test]
+fn interop_ibgp() {
+    run("interop-ibgp");
+}
+
+#[test]
+fn l2() {
+    run("l2");
+}
