@@ -68,7 +68,11 @@ fn diagnose(node: &Node, folder: &Path) -> Result<()> {
     fs::create_dir_all(folder).context(|| folder.display().to_string())?;
     let running = daemons(node);
     let asked = BY_DAEMON.iter().filter(|(daemon, ..)| running.contains(*daemon));
-    for (name, line) in COMMON.iter().copied().chain(asked.map(|&(_, name, line)| (name, line))) {
+    for (name, line) in COMMON
+        .iter()
+        .copied()
+        .chain(asked.map(|&(_, name, line)| (name, line)))
+    {
         let text = match node.output(&["sh", "-c", line], PATIENCE) {
             Ok(output) => [output.stdout, output.stderr].concat(),
             Err(error) => error.to_string().into_bytes(),
@@ -84,5 +88,10 @@ fn diagnose(node: &Node, folder: &Path) -> Result<()> {
 /// Names of the processes in a node.
 fn daemons(node: &Node) -> BTreeSet<String> {
     let name = |pid| fs::read_to_string(format!("/proc/{pid}/comm")).ok();
-    node.netns().processes().into_iter().filter_map(name).map(|name| name.trim().to_owned()).collect()
+    node.netns()
+        .processes()
+        .into_iter()
+        .filter_map(name)
+        .map(|name| name.trim().to_owned())
+        .collect()
 }

@@ -18,6 +18,8 @@ use crate::words;
 
 pub use subset::difference;
 
+/// Longest time for one try: a command that hangs does not use up the deadline of the step.
+const TRY: Duration = Duration::from_secs(3);
 /// Pause between two tries.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -154,7 +156,7 @@ impl Step {
         let deadline = Instant::now() + patience;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
-            let fault = match node.output(words, left.max(Duration::from_secs(1))) {
+            let fault = match node.output(words, left.clamp(Duration::from_secs(1), TRY)) {
                 Ok(output) => {
                     let said = String::from_utf8_lossy(&output.stdout).into_owned();
                     match self.judge(output.status.success(), &said) {

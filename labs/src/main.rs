@@ -46,11 +46,6 @@ enum Command {
     List,
     /// Check the files of labs (all if none is named) without root
     Validate { names: Vec<PathBuf> },
-    /// Measure what the wire forwards
-    BenchWire {
-        #[arg(long, default_value_t = 3.0)]
-        seconds: f64,
-    },
     #[command(hide = true)]
     NodeInit,
     #[command(hide = true)]
@@ -111,7 +106,6 @@ fn run(command: Command) -> Result<ExitCode> {
             }
         }
         Command::Validate { names } => validate(names)?,
-        Command::BenchWire { seconds } => labs::wire::bench::main(seconds)?,
         Command::NodeInit => labs::init::main()?,
         Command::Wire {
             netns,

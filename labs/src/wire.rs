@@ -10,7 +10,6 @@
 //! Every order is answered with the CLOCK_MONOTONIC time at which it took effect, between two
 //! frames; all links that one order names change at that same time.
 
-pub mod bench;
 mod client;
 mod direction;
 pub mod impairment;

@@ -1,6 +1,10 @@
 //! The runner against the kernel: what `up` makes, what `down` leaves, what the wire does. Needs root.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking, its helpers too")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test fails by panicking, its helpers too"
+)]
 
 use std::net::{SocketAddr, UdpSocket};
 use std::os::fd::AsFd;

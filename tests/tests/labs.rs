@@ -3,7 +3,11 @@
 //!
 //! The labs run one after another even when the tests do not: they measure time on two cores.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking, its helpers too")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test fails by panicking, its helpers too"
+)]
 
 use std::process::Command;
 use std::sync::{Mutex, OnceLock};
@@ -43,7 +47,11 @@ fn every_lab_is_a_test_here() {
         let lab = Lab::load(&file).unwrap_or_else(|error| panic!("{error}"));
         let call = format!("run(\"{}\")", lab.name());
         // The failover lab expects figures, not states; it is run by `lab failover`.
-        assert!(lab.expected.is_empty() || source.contains(&call), "lab {} has no test here", lab.name());
+        assert!(
+            lab.expected.is_empty() || source.contains(&call),
+            "lab {} has no test here",
+            lab.name()
+        );
     }
 }
 
