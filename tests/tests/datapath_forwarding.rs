@@ -1,0 +1,399 @@
+//! The data path as the daemon uses it, between real stacks: client - load balancer - backends in namespaces.
+
+mod datapath;
+
+use datapath::{need_root, run};
+use lb_user::apply::DataPath as _;
+use lb_user::datapath::{DataPath, FlowNews, Running};
+use lb_user::desired::{self, Endpoint, Hook, Mode, Protocol, Select, Service, ServiceKey};
+use lb_user::status::StatusBoard;
+use std::fs::File;
+use std::io::{Read as _, Write as _};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::os::fd::AsRawFd as _;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+use sync::{Change, FlowState};
+
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Three namespaces; removed at the end, also of a failed test.
+struct Lab {
+    name: String,
+    pins: PathBuf,
+}
+
+impl Lab {
+    fn new(name: &str) -> Self {
+        need_root();
+        let lab = Lab {
+            name: format!("clab-{name}"),
+            pins: format!("/sys/fs/bpf/{name}").into(),
+        };
+        lab.remove();
+        let (client, lb, backend) = (lab.netns("client"), lab.netns("lb"), lab.netns("backend"));
+        for netns in [&client, &lb, &backend] {
+            run(&format!("ip netns add {netns}"));
+            run(&format!("ip -n {netns} link set lo up"));
+        }
+        for (inside, outside, network) in [("eth1", &client, 1), ("eth2", &backend, 2)] {
+            run(&format!(
+                "ip -n {lb} link add {inside} type veth peer name eth1 netns {outside}"
+            ));
+            run(&format!("ip -n {lb} addr add 10.78.{network}.1/24 dev {inside}"));
+            run(&format!(
+                "ip -n {lb} addr add fd78:{network}::1/64 dev {inside} nodad"
+            ));
+            run(&format!("ip -n {lb} link set {inside} up"));
+            run(&format!("ip -n {outside} addr add 10.78.{network}.2/24 dev eth1"));
+            run(&format!("ip -n {outside} addr add 10.78.{network}.3/24 dev eth1"));
+            run(&format!(
+                "ip -n {outside} addr add fd78:{network}::2/64 dev eth1 nodad"
+            ));
+            run(&format!("ip -n {outside} link set eth1 up"));
+            run(&format!(
+                "ip -n {outside} route add default via 10.78.{network}.1"
+            ));
+            run(&format!(
+                "ip -n {outside} -6 route add default via fd78:{network}::1"
+            ));
+        }
+        lab
+    }
+
+    fn netns(&self, node: &str) -> String {
+        format!("{}-{node}", self.name)
+    }
+
+    fn remove(&self) {
+        for node in ["client", "lb", "backend"] {
+            let netns = self.netns(node);
+            if Path::new("/run/netns").join(&netns).exists() {
+                run(&format!("ip netns del {netns}"));
+            }
+        }
+        let _ = std::fs::remove_dir_all(&self.pins);
+    }
+
+    /// Runs something on a thread in a node's namespace.
+    fn on<T: Send + 'static>(&self, node: &str, what: impl FnOnce() -> T + Send + 'static) -> T {
+        let netns = File::open(format!("/run/netns/{}", self.netns(node))).unwrap();
+        let thread = std::thread::spawn(move || {
+            enter(&netns);
+            what()
+        });
+        thread
+            .join()
+            .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    }
+
+    fn start(&self) -> Running {
+        let config = desired::DataPath {
+            interfaces: vec!["eth1".into(), "eth2".into()],
+            hook: Hook::Auto,
+            max_flows: 4096,
+            pin_dir: self.pins.clone(),
+        };
+        self.on("lb", move || {
+            DataPath::start(&config, StatusBoard::new())
+                .unwrap()
+                .spawn()
+                .unwrap()
+        })
+    }
+
+    fn echo(&self, address: &'static str) {
+        let (tcp, udp) = self.on("backend", move || {
+            (
+                TcpListener::bind(address).unwrap(),
+                UdpSocket::bind(address).unwrap(),
+            )
+        });
+        std::thread::spawn(move || {
+            for stream in tcp.incoming().flatten() {
+                std::thread::spawn(move || echo(stream));
+            }
+        });
+        std::thread::spawn(move || {
+            let mut buffer = [0; 2048];
+            while let Ok((length, from)) = udp.recv_from(&mut buffer) {
+                let _ = udp.send_to(&buffer[..length], from);
+            }
+        });
+    }
+
+    fn connect(&self, vip: &'static str) -> TcpStream {
+        self.on("client", move || {
+            let stream = TcpStream::connect_timeout(&vip.parse().unwrap(), PATIENCE)
+                .unwrap_or_else(|error| panic!("connecting to {vip}: {error}"));
+            stream.set_read_timeout(Some(PATIENCE)).unwrap();
+            stream
+        })
+    }
+}
+
+impl Drop for Lab {
+    fn drop(&mut self) {
+        self.remove();
+    }
+}
+
+fn enter(netns: &File) {
+    unsafe extern "C" {
+        fn setns(fd: i32, kind: i32) -> i32;
+    }
+    // SAFETY: an open descriptor and no memory.
+    assert_eq!(unsafe { setns(netns.as_raw_fd(), 0) }, 0);
+}
+
+/// First the address it sees, as a line; then what it hears.
+fn echo(mut stream: TcpStream) {
+    let Ok(peer) = stream.peer_addr() else { return };
+    let _ = stream.write_all(format!("{:<64}", peer).as_bytes());
+    let mut buffer = [0; 65_536];
+    while let Ok(length @ 1..) = stream.read(&mut buffer) {
+        if stream.write_all(&buffer[..length]).is_err() {
+            return;
+        }
+    }
+}
+
+fn peer_seen_by_backend(stream: &mut TcpStream) -> SocketAddr {
+    let mut line = [0; 64];
+    stream.read_exact(&mut line).unwrap();
+    std::str::from_utf8(&line).unwrap().trim().parse().unwrap()
+}
+
+/// A megabyte there and back: large segments pass whole, every byte is checked.
+fn exchange(stream: &mut TcpStream, bytes: usize) {
+    let mut writer = stream.try_clone().unwrap();
+    let sent: Vec<u8> = (0..bytes).map(|at| (at * 31 % 251) as u8).collect();
+    let copy = sent.clone();
+    let thread = std::thread::spawn(move || writer.write_all(&copy).unwrap());
+    let mut received = vec![0; bytes];
+    stream.read_exact(&mut received).unwrap();
+    thread.join().unwrap();
+    assert!(sent == received, "the bytes that come back are those sent");
+}
+
+fn service(vip: &str, port: u16, protocol: Protocol, mode: Mode, backends: &[&str]) -> Service {
+    Service {
+        name: format!("{vip}:{port}"),
+        key: ServiceKey {
+            vip: vip.parse().unwrap(),
+            port,
+            protocol,
+        },
+        mode,
+        select: Select::Hash,
+        instance: "default".into(),
+        idle_timeout: Duration::from_secs(600),
+        endpoints: backends
+            .iter()
+            .map(|backend| Endpoint {
+                address: backend.parse().unwrap(),
+                port: 8080,
+                weight: 1,
+            })
+            .collect(),
+    }
+}
+
+fn configure(running: &mut Running) {
+    let (v4, v6) = (["10.78.2.2", "10.78.2.3"], ["fd78:2::2"]);
+    let services = [
+        service("203.0.113.10", 80, Protocol::Tcp, Mode::FullNat, &v4),
+        service("203.0.113.11", 80, Protocol::Tcp, Mode::Default, &v4),
+        // One address: a wildcard UDP socket answers from the first one of its host.
+        service("203.0.113.12", 7, Protocol::Udp, Mode::Default, &v4[..1]),
+        service("2001:db8::10", 80, Protocol::Tcp, Mode::FullNat, &v6),
+        service("2001:db8::11", 80, Protocol::Tcp, Mode::Default, &v6),
+    ];
+    for service in &services {
+        running.services.put_vip(service.key.vip).unwrap();
+        running.services.put_service(service).unwrap();
+    }
+    let (keys, vips) = running.services.existing().unwrap();
+    assert_eq!((keys.len(), vips.len()), (5, 5));
+}
+
+fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "timed out waiting for {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+fn owned(running: &Running) -> Vec<sync::FlowRecord> {
+    let mut walk = running.flows.walk();
+    let (records, last) = running.flows.next_part(&mut walk);
+    assert!(last);
+    records
+}
+
+#[test]
+fn connections_survive_the_daemon() {
+    let lab = Lab::new("dpforward");
+    let mut running = lab.start();
+    configure(&mut running);
+    lab.echo("[::]:8080");
+
+    let mut streams = Vec::new();
+    for (vip, source) in [
+        ("203.0.113.10:80", "203.0.113.10"),
+        ("203.0.113.11:80", "10.78.1."),
+        ("[2001:db8::10]:80", "2001:db8::10"),
+        ("[2001:db8::11]:80", "fd78:1::2"),
+    ] {
+        let mut stream = lab.connect(vip);
+        let seen = peer_seen_by_backend(&mut stream).ip().to_canonical().to_string();
+        assert!(seen.starts_with(source), "{vip}: the backend sees {seen}");
+        exchange(&mut stream, 1 << 20);
+        streams.push(stream);
+    }
+    let probe = lab.on("client", || {
+        let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        socket.connect("203.0.113.12:7").unwrap();
+        socket
+    });
+    ask(&probe);
+    let refused = lab.on("client", || {
+        TcpStream::connect_timeout(&"203.0.113.10:81".parse().unwrap(), Duration::from_millis(300))
+    });
+    assert_eq!(
+        refused.unwrap_err().kind(),
+        std::io::ErrorKind::TimedOut,
+        "no RST comes from a VIP"
+    );
+    run(&format!(
+        "ip netns exec {} ping -c1 -W2 203.0.113.10",
+        lab.netns("client")
+    ));
+
+    let established = wait_for("events", || match running.news.try_recv() {
+        Ok(FlowNews::Changes(changes)) => Some(changes),
+        _ => None,
+    });
+    assert!(matches!(established[0], Change::Upsert(record) if record.state == FlowState::Established));
+    assert_eq!(owned(&running).len(), 5);
+
+    // The daemon is gone; what it attached is not.
+    drop(running);
+    for stream in &mut streams {
+        exchange(stream, 1 << 16);
+    }
+    ask(&probe);
+
+    let mut running = lab.start();
+    assert_eq!(
+        running.services.existing().unwrap().0.len(),
+        5,
+        "the next one finds the services"
+    );
+    configure(&mut running);
+    assert_eq!(owned(&running).len(), 5, "and the flows");
+    running.epoch.bump().unwrap();
+    for stream in &mut streams {
+        exchange(stream, 1 << 16);
+    }
+    for service in ["203.0.113.12", "2001:db8::11"].map(|vip| vip.parse::<IpAddr>().unwrap()) {
+        let key = running
+            .services
+            .existing()
+            .unwrap()
+            .0
+            .into_iter()
+            .find(|key| key.vip == service)
+            .unwrap();
+        running.services.remove_service(&key).unwrap();
+        running.services.remove_vip(service).unwrap();
+    }
+    wait_for("flows of removed services to go", || {
+        (owned(&running).len() == 3).then_some(())
+    });
+    streams.clear();
+    wait_for("closed flows to be no longer owned", || {
+        owned(&running).is_empty().then_some(())
+    });
+}
+
+fn ask(probe: &UdpSocket) {
+    let mut buffer = [0; 64];
+    probe.send(b"who are you").unwrap();
+    let length = probe.recv(&mut buffer).unwrap();
+    assert_eq!(&buffer[..length], b"who are you");
+}
+
+/// A flow that a peer installed is forwarded as if it had begun here, and is then this node's own.
+#[test]
+fn a_flow_moves_to_another_table() {
+    let lab = Lab::new("dpmove");
+    let mut running = lab.start();
+    configure(&mut running);
+    lab.echo("0.0.0.0:8080");
+    let mut stream = lab.connect("203.0.113.10:80");
+    peer_seen_by_backend(&mut stream);
+    let record = wait_for("the flow", || owned(&running).first().copied());
+    assert!(
+        record
+            .snat
+            .is_some_and(|snat| snat.address == record.identity.vip.address)
+    );
+
+    // In use here: the peer's word counts for nothing.
+    let flows = running.flows.clone();
+    assert_eq!(flows.apply(&[Change::Delete(record.identity)]).kept, 1);
+    let mut other = record;
+    other.backend.port = 1;
+    assert_eq!(
+        flows.apply(&[Change::Upsert(other)]).refused,
+        1,
+        "no such endpoint"
+    );
+
+    // Another node: fresh maps, the record alone.
+    drop(running);
+    lab.on("lb", || {
+        for interface in ["eth1", "eth2"] {
+            run(&format!("ip link set {interface} down"));
+        }
+    });
+    std::fs::remove_dir_all(&lab.pins).unwrap();
+    let mut running = lab.start();
+    configure(&mut running);
+    let flows = running.flows.clone();
+    assert_eq!(
+        flows
+            .apply(&[Change::Upsert(record), Change::Upsert(record)])
+            .installed,
+        2
+    );
+    assert!(owned(&running).is_empty(), "the peer owns it");
+    let lb = lab.netns("lb");
+    for (interface, network) in [("eth1", 1), ("eth2", 2)] {
+        run(&format!("ip -n {lb} link set {interface} up"));
+        run(&format!(
+            "ip -n {lb} addr replace fd78:{network}::1/64 dev {interface} nodad"
+        ));
+    }
+    exchange(&mut stream, 1 << 16);
+    let taken = wait_for("the flow to be this node's own", || {
+        owned(&running).first().copied()
+    });
+    assert_eq!(
+        (taken.identity, taken.backend, taken.snat),
+        (record.identity, record.backend, record.snat)
+    );
+    wait_for("word of it", || match running.news.try_recv() {
+        Ok(FlowNews::Changes(changes)) => changes
+            .iter()
+            .any(|change| change.identity() == &record.identity)
+            .then_some(()),
+        _ => None,
+    });
+}
