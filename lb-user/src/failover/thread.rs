@@ -137,7 +137,10 @@ impl Failover {
             Command::RemoveUplink(neighbour) => self.uplinks.remove_neighbour(neighbour),
             Command::Drain => {
                 self.timeline.record("drain", []);
-                self.drained.send_replace(Drained::No);
+                // Asked again, a drain goes on from where it is, and may have ended.
+                if !self.election.status().draining {
+                    self.drained.send_replace(Drained::No);
+                }
                 self.handle(Input::Drain);
             }
             Command::Undrain => {
