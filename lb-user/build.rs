@@ -78,7 +78,7 @@ fn build() -> Result<(), String> {
         let text = String::from_utf8_lossy(&output.stderr);
         return Err(format!("building lb-ebpf failed:\n{text}"));
     }
-    for object in ["lb-ebpf"] {
+    for object in ["lb-ebpf", "lb-bench"] {
         let built = target.join("bpfel-unknown-none/release").join(object);
         std::fs::copy(&built, out.join(object))
             .map_err(|error| format!("cannot copy {}: {error}", built.display()))?;
