@@ -2,6 +2,13 @@
 //!
 //! The programs run in the kernel (`BPF_PROG_TEST_RUN`), round after round in turn, so that noise hits all of them;
 //! medians of the rounds. Prints a table and writes `target/bench/datapath.json`. Needs root.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::wildcard_enum_match_arm,
+    reason = "a test that cannot go on says so"
+)]
 
 #[path = "../tests/datapath/mod.rs"]
 mod datapath;

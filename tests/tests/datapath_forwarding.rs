@@ -1,4 +1,11 @@
 //! The data path as the daemon uses it, between real stacks: client - load balancer - backends in namespaces.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::wildcard_enum_match_arm,
+    reason = "a test that cannot go on says so"
+)]
 
 mod datapath;
 
@@ -224,7 +231,7 @@ fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
             return found;
         }
         assert!(Instant::now() < deadline, "timed out waiting for {what}");
-        std::thread::sleep(Duration::from_millis(5));
+        std::thread::sleep(Duration::from_millis(5)); // poll
     }
 }
 
@@ -235,13 +242,8 @@ fn owned(running: &Running) -> Vec<sync::FlowRecord> {
     records
 }
 
-#[test]
-fn connections_survive_the_daemon() {
-    let lab = Lab::new("dpforward");
-    let mut running = lab.start();
-    configure(&mut running);
-    lab.echo("[::]:8080");
-
+/// Connections through every mode and family, and a UDP flow.
+fn traffic(lab: &Lab) -> (Vec<TcpStream>, UdpSocket) {
     let mut streams = Vec::new();
     for (vip, source) in [
         ("203.0.113.10:80", "203.0.113.10"),
@@ -274,7 +276,17 @@ fn connections_survive_the_daemon() {
         "ip netns exec {} ping -c1 -W2 203.0.113.10",
         lab.netns("client")
     ));
+    (streams, probe)
+}
 
+#[test]
+fn connections_survive_the_daemon() {
+    let lab = Lab::new("dpforward");
+    let mut running = lab.start();
+    configure(&mut running);
+    lab.echo("[::]:8080");
+
+    let (mut streams, probe) = traffic(&lab);
     let established = wait_for("events", || match running.news.try_recv() {
         Ok(FlowNews::Changes(changes)) => Some(changes),
         _ => None,

@@ -72,7 +72,7 @@ impl Hooks<'_> {
                     warn!(interface, %error, "native XDP is not to be had, using tcx");
                     self.attach_by(interface, Attached::Tcx)
                 })?,
-                other => self.attach_by(interface, other)?,
+                other @ (Attached::Tcx | Attached::XdpGeneric) => self.attach_by(interface, other)?,
             },
         };
         // The other hooks of a former configuration, once this one works.
