@@ -226,6 +226,15 @@ impl Services {
         Ok(())
     }
 
+    /// The map was not written: what was known before is what it has.
+    fn undo(&self, key: &ServiceKey, former: Option<Entry>) {
+        let mut catalog = self.catalog();
+        match former {
+            Some(entry) => catalog.insert(*key, entry),
+            None => drop(catalog.entries.remove(key)),
+        }
+    }
+
     fn release_backends(&mut self) {
         let catalog = self.catalog();
         if catalog.entries.values().any(|entry| entry.service.is_none()) {
@@ -291,21 +300,24 @@ impl DataPath for Services {
             table_offset: extent.offset,
             table_size: extent.size,
         };
-        self.maps
+        let entry = Entry {
+            id,
+            extent,
+            service: Some(service.clone()),
+        };
+        // Known before its first flow: the sweep removes flows of services that are not.
+        self.catalog().insert(service.key, entry);
+        if let Err(error) = self
+            .maps
             .services
             .put(&record_key(&service.key), &record, Expect::Any)
-            .map_err(failed(map::SERVICES))?;
+        {
+            self.undo(&service.key, former);
+            return Err(failed(map::SERVICES)(error));
+        }
         if let Some(entry) = former {
             self.resting.push((Instant::now(), entry.extent));
         }
-        self.catalog().insert(
-            service.key,
-            Entry {
-                id,
-                extent,
-                service: Some(service.clone()),
-            },
-        );
         self.write_endpoints()?;
         self.release_backends();
         Ok(())

@@ -21,6 +21,8 @@ const CLOSED: Duration = Duration::from_secs(10);
 const EMBRYONIC: Duration = Duration::from_secs(30);
 /// A reverse entry whose client's direction is missing was left by something that went wrong half-way.
 const ORPHAN: Duration = Duration::from_secs(10);
+/// A pass over a small table is not begun again before.
+const PASS: Duration = Duration::from_secs(1);
 /// Flows that a listing shows.
 pub(super) const LISTED: usize = 1000;
 
@@ -57,6 +59,7 @@ pub(super) struct Sweep {
     embryonic: bool,
     census: Census,
     timeouts: BTreeMap<u32, Duration>,
+    resting: bool,
     /// When this pass began, and the one before.
     began: u32,
     before: u32,
@@ -70,6 +73,7 @@ impl Sweep {
             embryonic: false,
             census: Census::default(),
             timeouts: BTreeMap::new(),
+            resting: false,
             began: now,
             before: now,
         }
@@ -78,6 +82,16 @@ impl Sweep {
     /// One slice. Pushes what peers should know. Returns the census when the pass is complete.
     pub(super) fn step(&mut self, table: &FlowTable, changes: &mut Vec<Change>) -> Option<Census> {
         let now = record::now();
+        if self.waits(now) {
+            return None;
+        }
+        // Read for each slice: a flow may be younger than the pass, and its service as well.
+        self.timeouts = table
+            .0
+            .catalog
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .timeouts();
         let mut found: Vec<(FlowKey, Flow)> = Vec::new();
         let maps = &table.0.maps;
         let tier = if self.embryonic {
@@ -111,20 +125,27 @@ impl Sweep {
         if self.embryonic {
             return None;
         }
-        (self.before, self.began) = (self.began, now);
-        let catalog = table.0.catalog.read().unwrap_or_else(PoisonError::into_inner);
-        self.timeouts = catalog.timeouts();
+        self.resting = true;
         Some(std::mem::take(&mut self.census))
+    }
+
+    /// Whether the next pass has to wait for its time.
+    fn waits(&mut self, now: u32) -> bool {
+        if self.resting && now.wrapping_sub(self.began) < record::ticks(PASS) {
+            return true;
+        }
+        if std::mem::take(&mut self.resting) {
+            (self.before, self.began) = (self.began, now);
+        }
+        false
     }
 
     /// An established flow, by its client's direction.
     fn judge(&self, table: &FlowTable, key: &FlowKey, flow: &Flow, now: u32, changes: &mut Vec<Change>) {
         let remote = flow.has(FlowFlags::REMOTE);
         let Some(&timeout) = self.timeouts.get(&flow.service) else {
-            // Before the first pass is complete nothing is known; afterwards the service is gone.
-            if !self.timeouts.is_empty() {
-                let _ = table.remove(key, flow);
-            }
+            // Its service is gone.
+            let _ = table.remove(key, flow);
             return;
         };
         if remote && table.0.peer.load(Ordering::Relaxed) {
@@ -146,7 +167,10 @@ impl Sweep {
                 .get(&flow.reply_key(key.protocol))
                 .ok()
                 .flatten();
-            if other.is_none_or(|reverse| idle(&reverse, now) > limit) {
+            // Read again: it may have spoken since the slice was read.
+            let again = table.0.maps.established.get(key).ok().flatten();
+            let over = |flow: &Flow| idle(flow, now) > limit;
+            if again.as_ref().is_none_or(over) && other.as_ref().is_none_or(over) {
                 let gone = table.remove(key, flow).is_ok() && !remote && !flow.has(FlowFlags::CLOSED);
                 if gone {
                     changes.push(Change::Delete(record::identity(key)));
