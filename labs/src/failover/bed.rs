@@ -112,12 +112,22 @@ impl Bed {
             .any(|line| line.starts_with(balancer) && line.contains("Established")))
     }
 
+    /// The router watches a balancer by BFD. A session that nobody watches falls back to the hold time.
+    fn watched(&self, balancer: &str) -> Result<bool> {
+        let words = ["birdc", "-s", "/run/bird.ctl", "show", "bfd", "sessions"];
+        let text = self.running.node("router")?.exec(&words)?;
+        let address = uplink(balancer).to_string();
+        Ok(text
+            .lines()
+            .any(|line| line.starts_with(&address) && line.contains(" Up ")))
+    }
+
     /// Both nodes run, talk to the router and to each other, and one is MASTER of what the other has copied.
     pub(super) fn is_redundant(&self, master: &str) -> Result<bool> {
         for node in BALANCERS {
             let wanted = if node == master { "master" } else { "backup" };
             let caught_up = self.ha(node).is_some_and(|ha| ha.caught_up);
-            if self.role(node) != wanted || !caught_up || !self.peered(node)? {
+            if self.role(node) != wanted || !caught_up || !self.peered(node)? || !self.watched(node)? {
                 return Ok(false);
             }
         }
@@ -134,6 +144,20 @@ impl Bed {
             .and_then(|node| node.exec(&words))
             .unwrap_or_default();
         text.split_whitespace().any(|word| word == gateway)
+    }
+
+    /// Silences the synchronisation and nothing else: BFD and traffic between the nodes go on.
+    pub(super) fn cut_sync(&self) -> Result<()> {
+        let rules = "table inet cut { chain in { type filter hook input priority 0; tcp sport 4785 drop; \
+                     tcp dport 4785 drop; }; }";
+        self.running.node("lb2")?.exec(&["nft", rules]).map(drop)
+    }
+
+    pub(super) fn heal_sync(&self) -> Result<()> {
+        self.running
+            .node("lb2")?
+            .exec(&["nft", "delete", "table", "inet", "cut"])
+            .map(drop)
     }
 
     /// Segments with RST sent by each end of the flows since it booted.

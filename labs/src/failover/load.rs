@@ -37,13 +37,18 @@ impl Load {
         )?;
         let probe = Generator::start(client, "probe", &words(&["--udp", PROBE]))?;
         let mut load = Self { flows, probe, count };
-        until("all flows established", Duration::from_secs(20), || {
+        let mut alive = 0;
+        let opened = until("all flows established", Duration::from_secs(20), || {
             let report: FlowsReport = load.flows.ask("report")?;
             match report.windows.iter().flat_map(|window| &window.failures).next() {
                 Some((how, count)) => Err(Error::Expectation(format!("{count} flows failed at once: {how}"))),
-                None => Ok(report.alive == count),
+                None => {
+                    alive = report.alive;
+                    Ok(alive == count)
+                }
             }
-        })?;
+        });
+        opened.map_err(|error| Error::Expectation(format!("{error}; {alive} of {count} are")))?;
         until("an answered probe", PATIENCE, || {
             let report: ProbeReport = load.probe.ask("report")?;
             Ok(report

@@ -46,6 +46,10 @@ pub struct Options {
     /// First measure a silence of this length, as in 100ms, which must be read to within 3 ms.
     #[arg(long, value_parser = milliseconds)]
     pub known_blackhole: Option<Duration>,
+    /// Cut the synchronisation before the flows open and heal it with the first return: until then nothing but the
+    /// derivation of the mapping keeps the flows alive.
+    #[arg(long)]
+    pub cut_sync: bool,
     /// Folder of failover.json and failover.svg.
     #[arg(long, default_value = "target/demo")]
     pub out: PathBuf,

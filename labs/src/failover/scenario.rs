@@ -51,7 +51,9 @@ pub(super) fn run(options: &Options) -> Result<Outcome> {
         options.flows
     ));
     let load = Load::start(&bed, options.flows).inspect_err(|_| eprintln!("{}", bed.describe()))?;
-    until("every flow copied", START, || bed.is_redundant(PREFERRED))?;
+    if !options.cut_sync {
+        until("every flow copied", START, || bed.is_redundant(PREFERRED))?;
+    }
     let outcome = Outcome {
         bfd: options.bfd.to_string(),
         detection_ms: options.bfd.detection_ms(),
@@ -105,6 +107,9 @@ impl Scenario<'_> {
                 self.options.runs
             ));
             self.power_loss()?;
+            if self.options.cut_sync && run == 1 {
+                self.bed.heal_sync()?;
+            }
             self.come_back()?;
         }
         if self.options.runs > 0 {
