@@ -24,5 +24,9 @@ pub struct SyncPeer {
     pub resyncs: u64,
     /// From the event of the data path to the acknowledgement, of the newest acknowledged batch.
     pub lag_us: u64,
+    /// Of all changes since the start.
+    pub lag_p50_us: u64,
+    pub lag_p99_us: u64,
+    pub lag_max_us: u64,
     pub last_error: Option<String>,
 }

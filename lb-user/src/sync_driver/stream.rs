@@ -1,0 +1,73 @@
+//! Bytes that wait for the stream.
+
+use std::io;
+
+use tokio::io::{AsyncWrite, AsyncWriteExt};
+
+/// The peering's window bounds how much waits here.
+#[derive(Debug, Default)]
+pub(super) struct Outgoing {
+    bytes: Vec<u8>,
+    written: usize,
+    /// Written and perhaps not yet on its way.
+    unflushed: bool,
+}
+
+impl Outgoing {
+    pub(super) fn push(&mut self, bytes: &[u8]) {
+        self.bytes.extend_from_slice(bytes);
+    }
+
+    pub(super) fn clear(&mut self) {
+        *self = Self::default();
+    }
+
+    pub(super) fn waits(&self) -> bool {
+        self.unflushed || self.written < self.bytes.len()
+    }
+
+    /// Writes some or flushes. Cancelled, it has done nothing.
+    pub(super) async fn advance(&mut self, stream: &mut (impl AsyncWrite + Unpin)) -> io::Result<()> {
+        let rest = self.bytes.get(self.written..).unwrap_or_default();
+        if rest.is_empty() {
+            stream.flush().await?;
+            self.unflushed = false;
+            return Ok(());
+        }
+        match stream.write(rest).await? {
+            0 => return Err(io::ErrorKind::WriteZero.into()),
+            count => self.written += count,
+        }
+        self.unflushed = true;
+        if self.written >= self.bytes.len() {
+            self.bytes.clear();
+            self.written = 0;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncReadExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn all_bytes_in_order() {
+        let (mut near, mut far) = tokio::io::duplex(7);
+        let mut outgoing = Outgoing::default();
+        let bytes: Vec<u8> = (0..100).collect();
+        outgoing.push(&bytes[..40]);
+        outgoing.push(&bytes[40..]);
+        let write = async {
+            while outgoing.waits() {
+                outgoing.advance(&mut near).await.unwrap();
+            }
+        };
+        let mut read = vec![0; 100];
+        tokio::join!(write, async { far.read_exact(&mut read).await.unwrap() });
+        assert_eq!(read, bytes);
+        assert!(!outgoing.waits());
+    }
+}
