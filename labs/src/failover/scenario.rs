@@ -46,6 +46,10 @@ pub(super) fn run(options: &Options) -> Result<Outcome> {
         eprintln!("{}", bed.describe());
         return Err(error);
     }
+    if options.cut_sync {
+        step("synchronisation cut");
+        bed.cut_sync()?;
+    }
     step(&format!(
         "{} flows through two modes, probe at 1 kHz",
         options.flows
