@@ -18,7 +18,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::mpsc::channel;
+use std::sync::mpsc::{Sender, channel};
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
@@ -26,6 +26,7 @@ use bgp::SpeakerConfig;
 use sd_notify::NotifyState;
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
+use tokio::sync::mpsc::Receiver;
 use tracing::{error, info};
 
 use self::signals::Signals;
@@ -34,13 +35,14 @@ use crate::api_server::{self, Context};
 use crate::apply::{ApplyError, Targets};
 use crate::bfd_thread;
 use crate::bgp_driver::{self, BgpHandle};
-use crate::datapath::{DataPath, DataPathError, FibEpoch};
+use crate::datapath::{DataPath, DataPathError, FibEpoch, FlowNews, FlowTable, Services};
 use crate::desired::{Bgp, Desired, Instance};
-use crate::failover::{self, FailoverHandle};
+use crate::failover::{self, FailoverHandle, Lane};
 use crate::links::{self, LinkChange};
 use crate::privilege::{self, PrivilegeError};
-use crate::reconciler::Reconciler;
+use crate::reconciler::{self, Reconciler};
 use crate::status::StatusBoard;
+use crate::sync_driver::{self, HelloSender, Hellos};
 use crate::timeline::Timeline;
 
 /// Threads of the main runtime.
@@ -63,6 +65,8 @@ pub enum DaemonError {
     Failover(#[from] failover::StartError),
     #[error(transparent)]
     Bfd(#[from] bfd_thread::StartError),
+    #[error("synchronisation: {0}")]
+    Sync(#[from] sync_driver::StartError),
     #[error("cannot start {0}: {1}")]
     Start(&'static str, io::Error),
     #[error("cannot read what an earlier daemon left in the maps: {0}")]
@@ -97,55 +101,46 @@ impl Running {
     }
 }
 
+/// What every part reports to, and this incarnation's number.
+#[derive(Clone)]
+struct Common {
+    timeline: Timeline,
+    board: StatusBoard,
+    /// Random at each start.
+    boot: u64,
+}
+
 /// Runs until told to stop. `path` is read again on SIGHUP.
 pub fn run(path: &Path, desired: Desired) -> Result<(), DaemonError> {
-    info!(
-        node = desired.fixed.node.name,
-        version = env!("CARGO_PKG_VERSION"),
-        "starting"
-    );
+    let node = desired.fixed.node.name.clone();
+    info!(node, version = env!("CARGO_PKG_VERSION"), "starting");
     interfaces::wait_for(&desired.fixed.datapath.interfaces).map_err(DaemonError::Interface)?;
-    let (timeline, board) = (Timeline::new(), StatusBoard::new());
-    timeline.record("start", [("node", desired.fixed.node.name.clone().into())]);
-    let datapath = DataPath::start(&desired.fixed.datapath, board.clone())?;
+    let common = Common {
+        timeline: Timeline::new(),
+        board: StatusBoard::new(),
+        boot: rand::random(),
+    };
+    common.timeline.record("start", [("node", node.clone().into())]);
+    let datapath = DataPath::start(&desired.fixed.datapath, common.board.clone())?;
     privilege::drop_privileges()?;
 
     let datapath = datapath.spawn()?;
-    let mut running = start_threads(&desired, datapath.epoch, &timeline, &board)?;
+    let (hello, hellos) = sync_driver::hellos();
+    let mut running = start_threads(&desired, &common, datapath.epoch, hello)?;
     running.threads.push(("flows", datapath.thread));
-    let targets = Targets {
-        datapath: Box::new(datapath.services),
-        speaker: Box::new(Neighbors {
-            bgp: running.bgp.clone(),
-            failover: running.failover.clone(),
-        }),
-        bfd: Box::new(running.bfd.clone()),
-        election: Box::new(running.failover.clone()),
-    };
-    let reconciler = Reconciler::new(desired.clone(), targets, board.clone(), timeline.clone())
-        .map_err(DaemonError::Maps)?;
+    let reconcile = start_reconciler(path, &desired, &common, &running, datapath.services)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(WORKERS)
         .enable_all()
         .build()
         .map_err(|error| DaemonError::Start("the main runtime", error))?;
-    let (reconcile, commands) = channel();
-    let file = path.to_owned();
-    Builder::new()
-        .name("reconciler".into())
-        .spawn(move || reconciler.run(&file, &commands))
-        .map_err(|error| DaemonError::Start("the reconciler", error))?;
-    let context = Context {
-        board,
-        timeline: timeline.clone(),
-        control: Arc::new(running.failover.clone()),
-    };
     let ended = runtime.block_on(async {
         let signals = Signals::install().map_err(|error| DaemonError::Start("signal handlers", error))?;
-        tokio::spawn(publish_bfd(running.bfd.clone(), context.board.clone()));
-        serve_api(&desired, context)?;
+        let _sync = start_sync(&desired, &common, &running, datapath.flows, datapath.news, hellos)?;
+        tokio::spawn(publish_bfd(running.bfd.clone(), common.board.clone()));
+        serve_api(&desired, &common, &running)?;
         signals::notify(&[NotifyState::Ready]);
-        info!(node = desired.fixed.node.name, "running");
+        info!(node, "running");
         signals
             .serve(&running, &reconcile)
             .await
@@ -158,9 +153,9 @@ pub fn run(path: &Path, desired: Desired) -> Result<(), DaemonError> {
 /// The threads of the failover path, innermost first.
 fn start_threads(
     desired: &Desired,
+    common: &Common,
     epoch: FibEpoch,
-    timeline: &Timeline,
-    board: &StatusBoard,
+    hello: HelloSender,
 ) -> Result<Running, DaemonError> {
     let instances: Vec<Instance> = desired.instances.values().cloned().collect();
     let (failover, mut inbox) =
@@ -170,11 +165,15 @@ fn start_threads(
     let (bgp, bgp_commands) = bgp_driver::channel();
     let mut threads = Vec::new();
 
-    let hello = Box::new(|_| {});
     let setup = failover::Setup {
-        timeline: timeline.clone(),
-        board: board.clone(),
-        ..failover::Setup::new(desired, rand::random(), bgp.clone(), hello)
+        timeline: common.timeline.clone(),
+        board: common.board.clone(),
+        ..failover::Setup::new(
+            desired,
+            common.boot,
+            bgp.clone(),
+            Box::new(move |bytes| hello.send(bytes)),
+        )
     };
     threads.push(("failover", failover::spawn(setup, inbox)?));
 
@@ -183,26 +182,12 @@ fn start_threads(
     })?;
     threads.push(("bfd", bfd_thread));
 
-    let setup = bgp_setup(desired, timeline, board);
-    let bgp_thread = bgp_driver::spawn(setup, bgp_commands)
+    let bgp_thread = bgp_driver::spawn(bgp_setup(desired, common), bgp_commands)
         .map_err(|error| DaemonError::Start("the BGP thread", error))?;
     threads.push(("bgp", bgp_thread));
 
-    let dark = bfd.clone();
-    let links = links::spawn(move |change| match change {
-        LinkChange::Carrier { ifindex, name, up } => {
-            if !up {
-                dark.link_down(ifindex);
-            }
-            from_links.send(failover::Command::Carrier { name, up });
-        }
-        LinkChange::Forwarding => {
-            if let Err(error) = epoch.bump() {
-                error!(%error, "the data path was not told of a change of routes");
-            }
-        }
-    })
-    .map_err(|error| DaemonError::Start("the link monitor", error))?;
+    let links = start_links(bfd.clone(), from_links, epoch)
+        .map_err(|error| DaemonError::Start("the link monitor", error))?;
     threads.push(("links", links));
     Ok(Running {
         failover,
@@ -212,8 +197,88 @@ fn start_threads(
     })
 }
 
+/// A dark link ends its BFD sessions and counts in the verdict on the uplink; changed routes reach the data path.
+fn start_links(bfd: bfd_thread::Handle, failover: Lane, epoch: FibEpoch) -> io::Result<JoinHandle<()>> {
+    links::spawn(move |change| match change {
+        LinkChange::Carrier { ifindex, name, up } => {
+            if !up {
+                bfd.link_down(ifindex);
+            }
+            failover.send(failover::Command::Carrier { name, up });
+        }
+        LinkChange::Forwarding => {
+            if let Err(error) = epoch.bump() {
+                error!(%error, "the data path was not told of a change of routes");
+            }
+        }
+    })
+}
+
+/// Applies the configuration once, then keeps it applied on a thread of its own.
+fn start_reconciler(
+    path: &Path,
+    desired: &Desired,
+    common: &Common,
+    running: &Running,
+    datapath: Services,
+) -> Result<Sender<reconciler::Command>, DaemonError> {
+    let targets = Targets {
+        datapath: Box::new(datapath),
+        speaker: Box::new(Neighbors {
+            bgp: running.bgp.clone(),
+            failover: running.failover.clone(),
+        }),
+        bfd: Box::new(running.bfd.clone()),
+        election: Box::new(running.failover.clone()),
+    };
+    let (board, timeline) = (common.board.clone(), common.timeline.clone());
+    let mut reconciler =
+        Reconciler::new(desired.clone(), targets, board, timeline).map_err(DaemonError::Maps)?;
+    // Before the synchronisation starts: flows of services that are not there would be refused.
+    reconciler.reconcile();
+    let (reconcile, commands) = channel();
+    let path = path.to_owned();
+    Builder::new()
+        .name("reconciler".into())
+        .spawn(move || reconciler.run(&path, &commands))
+        .map_err(|error| DaemonError::Start("the reconciler", error))?;
+    Ok(reconcile)
+}
+
+/// The tasks that keep the peers' flow tables equal, where there are peers.
+fn start_sync(
+    desired: &Desired,
+    common: &Common,
+    running: &Running,
+    table: FlowTable,
+    news: Receiver<FlowNews>,
+    hellos: Hellos,
+) -> Result<Option<sync_driver::Running>, DaemonError> {
+    let Some(config) = desired.fixed.sync.clone() else {
+        return Ok(None);
+    };
+    let failover = running.failover.clone();
+    let setup = sync_driver::Setup {
+        node: desired.fixed.node.name.clone(),
+        boot: common.boot,
+        config,
+        table,
+        news,
+        hellos,
+        events: Arc::new(move |_, event| {
+            failover.send(match event {
+                sync_driver::Event::PeerHello(bytes) => failover::Command::PeerHello(bytes),
+                sync_driver::Event::CaughtUp(caught_up) => failover::Command::CaughtUp(caught_up),
+            });
+        }),
+        timeline: common.timeline.clone(),
+        board: common.board.clone(),
+    };
+    Ok(Some(sync_driver::start(setup)?))
+}
+
 /// Without `[bgp]` the speaker runs all the same, and has no neighbour.
-fn bgp_setup(desired: &Desired, timeline: &Timeline, board: &StatusBoard) -> bgp_driver::Setup {
+fn bgp_setup(desired: &Desired, common: &Common) -> bgp_driver::Setup {
     let configured = desired.fixed.bgp.as_ref();
     let listen = configured.map_or_else(Vec::new, |bgp: &Bgp| {
         bgp.listen
@@ -229,8 +294,8 @@ fn bgp_setup(desired: &Desired, timeline: &Timeline, board: &StatusBoard) -> bgp
             ladder: bgp::Ladder::default(),
         },
         listen,
-        timeline: timeline.clone(),
-        board: board.clone(),
+        timeline: common.timeline.clone(),
+        board: common.board.clone(),
     }
 }
 
@@ -244,7 +309,12 @@ async fn publish_bfd(bfd: bfd_thread::Handle, board: StatusBoard) {
 }
 
 /// The API on its unix socket, and the metrics over TCP where they are asked for.
-fn serve_api(desired: &Desired, context: Context) -> Result<(), DaemonError> {
+fn serve_api(desired: &Desired, common: &Common, running: &Running) -> Result<(), DaemonError> {
+    let context = Context {
+        board: common.board.clone(),
+        timeline: common.timeline.clone(),
+        control: Arc::new(running.failover.clone()),
+    };
     let api = &desired.fixed.api;
     let listener = api_server::bind(&api.socket, api.mode)
         .map_err(|error| DaemonError::Start("the API socket", error))?;
