@@ -27,6 +27,8 @@ pub(super) struct Driver {
     speaker: Speaker,
     listen: Vec<SocketAddr>,
     peers: BTreeMap<IpAddr, Peer>,
+    /// The last word of BFD by address; it may come before the neighbour does.
+    verdicts: BTreeMap<IpAddr, bool>,
     next_peer: u32,
     connections: BTreeMap<ConnectionId, Connection>,
     ends: Ends,
@@ -42,8 +44,6 @@ pub(super) struct Driver {
 struct Peer {
     id: PeerId,
     bfd: bool,
-    /// The last word of BFD; it may come before the neighbour does.
-    up: Option<bool>,
 }
 
 impl Driver {
@@ -54,6 +54,7 @@ impl Driver {
             speaker: Speaker::new(setup.speaker),
             listen: setup.listen,
             peers: BTreeMap::new(),
+            verdicts: BTreeMap::new(),
             next_peer: 1,
             connections: BTreeMap::new(),
             ends: Ends { events, alive },
@@ -121,6 +122,7 @@ impl Driver {
         match command {
             Command::PutNeighbor(neighbor) => self.put_neighbor(*neighbor),
             Command::RemoveNeighbor(address) => {
+                self.verdicts.remove(&address);
                 if let Some(peer) = self.peers.remove(&address) {
                     self.handle(Input::RemovePeer(peer.id));
                 }
@@ -138,7 +140,6 @@ impl Driver {
         let peer = self.peers.entry(neighbor.peer.address).or_insert(Peer {
             id: next,
             bfd: false,
-            up: None,
         });
         if peer.id == next {
             self.next_peer = self.next_peer.wrapping_add(1);
@@ -146,7 +147,7 @@ impl Driver {
         let id = peer.id;
         let lost_bfd = peer.bfd && !neighbor.bfd;
         peer.bfd = neighbor.bfd;
-        let verdict = if neighbor.bfd { peer.up } else { None };
+        let verdict = self.verdicts.get(&neighbor.peer.address).copied().filter(|_| neighbor.bfd);
         self.handle(Input::AddPeer(id, neighbor.peer));
         match verdict {
             Some(true) => self.handle(Input::BfdUp(id)),
@@ -158,14 +159,11 @@ impl Driver {
     }
 
     fn bfd(&mut self, remote: IpAddr, up: bool) {
-        let Some(peer) = self.peers.get_mut(&remote) else {
+        // Sessions are those of the configuration: this does not grow beyond it.
+        self.verdicts.insert(remote, up);
+        let Some(id) = self.peers.get(&remote).filter(|peer| peer.bfd).map(|peer| peer.id) else {
             return;
         };
-        peer.up = Some(up);
-        if !peer.bfd {
-            return;
-        }
-        let id = peer.id;
         self.handle(if up { Input::BfdUp(id) } else { Input::BfdDown(id) });
     }
 
@@ -367,5 +365,45 @@ async fn until(deadline: Option<Instant>) {
     match deadline {
         Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
         None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bgp::{BfdState, Ladder, PeerConfig, SpeakerConfig};
+
+    use super::*;
+
+    /// BFD may be up before the reconciler has told the driver of the neighbour. Were that lost, the session
+    /// would outlive BFD: a neighbour whose BFD was never up is not judged by it.
+    #[test]
+    fn a_verdict_of_bfd_that_comes_before_the_neighbour_counts() {
+        let mut driver = Driver::new(Setup {
+            speaker: SpeakerConfig {
+                local_as: 65001,
+                router_id: std::net::Ipv4Addr::new(10, 0, 0, 1),
+                seed: 1,
+                ladder: Ladder::default(),
+            },
+            listen: Vec::new(),
+            timeline: Timeline::new(),
+            board: StatusBoard::new(),
+        });
+        let remote = IpAddr::from([192, 0, 2, 2]);
+        let peer = PeerConfig {
+            passive: true,
+            ..PeerConfig::new(remote, 65000)
+        };
+        let put = |bfd| Command::PutNeighbor(Box::new(Neighbor { peer: peer.clone(), bfd }));
+        let state = |driver: &Driver| driver.speaker.peers()[0].bfd;
+        driver.command(Command::Bfd { remote, up: true });
+        driver.command(put(true));
+        assert_eq!(state(&driver), BfdState::Up);
+        driver.command(Command::Bfd { remote, up: false });
+        assert_eq!(state(&driver), BfdState::Down);
+        // A neighbour that was removed starts anew.
+        driver.command(Command::RemoveNeighbor(remote));
+        driver.command(put(true));
+        assert_eq!(state(&driver), BfdState::Unknown);
     }
 }
