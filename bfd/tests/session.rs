@@ -1,4 +1,4 @@
-//! One machine, fed with packets made by hand: each rule of RFC 5880 section 6.8 on its own.
+//! One machine, fed with packets made by hand: each rule of sections 6.8.x of RFC 5880 on its own.
 #![allow(
     clippy::unwrap_used,
     reason = "the lint only exempts functions marked as tests"

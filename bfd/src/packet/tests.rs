@@ -1,3 +1,5 @@
+//! The wire format, damaged packets and random input.
+
 use proptest::prelude::*;
 
 use super::*;

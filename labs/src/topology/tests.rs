@@ -1,3 +1,5 @@
+//! Topology files that are read, and those that are refused with line and reason.
+
 use std::path::Path;
 
 use super::Topology;
