@@ -137,17 +137,21 @@ impl Driver {
 
     fn put_neighbor(&mut self, neighbor: Neighbor) {
         let next = PeerId(self.next_peer);
-        let peer = self.peers.entry(neighbor.peer.address).or_insert(Peer {
-            id: next,
-            bfd: false,
-        });
+        let peer = self
+            .peers
+            .entry(neighbor.peer.address)
+            .or_insert(Peer { id: next, bfd: false });
         if peer.id == next {
             self.next_peer = self.next_peer.wrapping_add(1);
         }
         let id = peer.id;
         let lost_bfd = peer.bfd && !neighbor.bfd;
         peer.bfd = neighbor.bfd;
-        let verdict = self.verdicts.get(&neighbor.peer.address).copied().filter(|_| neighbor.bfd);
+        let verdict = self
+            .verdicts
+            .get(&neighbor.peer.address)
+            .copied()
+            .filter(|_| neighbor.bfd);
         self.handle(Input::AddPeer(id, neighbor.peer));
         match verdict {
             Some(true) => self.handle(Input::BfdUp(id)),
@@ -161,7 +165,12 @@ impl Driver {
     fn bfd(&mut self, remote: IpAddr, up: bool) {
         // Sessions are those of the configuration: this does not grow beyond it.
         self.verdicts.insert(remote, up);
-        let Some(id) = self.peers.get(&remote).filter(|peer| peer.bfd).map(|peer| peer.id) else {
+        let Some(id) = self
+            .peers
+            .get(&remote)
+            .filter(|peer| peer.bfd)
+            .map(|peer| peer.id)
+        else {
             return;
         };
         self.handle(if up { Input::BfdUp(id) } else { Input::BfdDown(id) });
@@ -394,7 +403,12 @@ mod tests {
             passive: true,
             ..PeerConfig::new(remote, 65000)
         };
-        let put = |bfd| Command::PutNeighbor(Box::new(Neighbor { peer: peer.clone(), bfd }));
+        let put = |bfd| {
+            Command::PutNeighbor(Box::new(Neighbor {
+                peer: peer.clone(),
+                bfd,
+            }))
+        };
         let state = |driver: &Driver| driver.speaker.peers()[0].bfd;
         driver.command(Command::Bfd { remote, up: true });
         driver.command(put(true));
