@@ -9,11 +9,9 @@ use crate::{
 
 /// Whether an entry of the reverse direction answers this client on this VIP.
 #[inline(always)]
-pub(crate) fn answers(reverse: &Flow, key: &FlowKey) -> bool {
-    reverse.dst == key.src
-        && reverse.dport == key.sport
-        && reverse.src == key.dst
-        && reverse.sport == key.dport
+pub(crate) fn answers(reverse: &Flow, reverse_key: &FlowKey, key: &FlowKey) -> bool {
+    let (src, dst) = reverse.addresses(reverse_key);
+    dst == key.src && reverse.dport == key.sport && src == key.dst && reverse.sport == key.dport
 }
 
 /// Makes both entries of a flow in the embryonic tier; the forward one is in the scratch room.
@@ -22,21 +20,29 @@ pub(crate) fn create<T: Tables>(
     tables: &T,
     packet: &Packet,
     service: &Service,
-    flags: u16,
+    flags: u8,
     now: u64,
 ) -> Result<*mut Flow, DropReason> {
     let hash = five_tuple(&packet.key);
-    let (id, backend) = select(tables, service, hash)?;
+    let backend = select(tables, service, hash)?;
     let scratch = tables.scratch().ok_or(DropReason::Table)?;
     // SAFETY: one room per CPU, and a packet is not interrupted by another one on its CPU.
     let scratch = unsafe { &mut *scratch };
-    fill(scratch, &packet.key, service, (id, &backend), flags, now);
     if service.mode == Mode::FullNat as u32 {
-        scratch.forward.src = packet.key.dst;
-        scratch.forward.flags |= FlowFlags::SOURCE_NAT;
+        fill(
+            scratch,
+            &packet.key,
+            service.id,
+            &backend,
+            flags | FlowFlags::SOURCE_NAT,
+            now,
+        );
         claim_port(tables, scratch, hash)?;
-    } else if !claim(tables, scratch) {
-        return Err(DropReason::NoPort);
+    } else {
+        fill(scratch, &packet.key, service.id, &backend, flags, now);
+        if !claim(tables, scratch) {
+            return Err(DropReason::NoPort);
+        }
     }
     scratch.forward.set_deltas(&scratch.forward_key);
     scratch.forward.seen = packet.flags;
@@ -50,7 +56,7 @@ pub(crate) fn create<T: Tables>(
 }
 
 #[inline(always)]
-fn select<T: Tables>(tables: &T, service: &Service, hash: u64) -> Result<(u32, Backend), DropReason> {
+fn select<T: Tables>(tables: &T, service: &Service, hash: u64) -> Result<Backend, DropReason> {
     if service.table_size == 0 {
         return Err(DropReason::NoBackend);
     }
@@ -62,37 +68,38 @@ fn select<T: Tables>(tables: &T, service: &Service, hash: u64) -> Result<(u32, B
     if backend.used == 0 {
         return Err(DropReason::NoBackend);
     }
-    Ok((id, backend))
+    Ok(backend)
 }
 
+/// Both entries, without what the port and the direction of the packet decide.
 #[inline(always)]
 pub(crate) fn fill(
     scratch: &mut Scratch,
     key: &FlowKey,
-    service: &Service,
-    backend: (u32, &Backend),
-    flags: u16,
+    service: u32,
+    backend: &Backend,
+    flags: u8,
     now: u64,
 ) {
     scratch.forward_key = *key;
     scratch.forward = Flow {
-        src: key.src,
+        address: backend.address,
         sport: key.sport,
-        dst: backend.1.address,
-        dport: backend.1.port,
-        service: service.id,
-        backend: backend.0,
+        dport: backend.port,
+        service: service as u16,
         flags,
         last_seen: Flow::ticks(now),
         ..Flow::default()
     };
     scratch.reverse = Flow {
-        src: key.dst,
+        address: if flags & FlowFlags::SOURCE_NAT != 0 {
+            key.src
+        } else {
+            key.dst
+        },
         sport: key.dport,
-        dst: key.src,
         dport: key.sport,
-        service: service.id,
-        backend: backend.0,
+        service: service as u16,
         flags: flags | FlowFlags::REVERSE,
         last_seen: Flow::ticks(now),
         ..Flow::default()
@@ -128,17 +135,17 @@ fn claim_port<T: Tables>(tables: &T, scratch: &mut Scratch, hash: u64) -> Result
 /// Inserts the reverse entry, unless another flow has its key.
 #[inline(always)]
 fn claim<T: Tables>(tables: &T, scratch: &mut Scratch) -> bool {
-    scratch.reverse_key = scratch.forward.reply_key(scratch.forward_key.protocol);
+    scratch.reverse_key = scratch.forward.reply_key(&scratch.forward_key);
     if let Some(existing) = tables.flow(Tier::Established, &scratch.reverse_key) {
         // SAFETY: an entry of the table; see `Flow` about concurrent writers.
-        if !answers(unsafe { &*existing }, &scratch.forward_key) {
+        if !answers(unsafe { &*existing }, &scratch.reverse_key, &scratch.forward_key) {
             return false;
         }
         tables.remove(Tier::Established, &scratch.reverse_key);
     }
     if let Some(existing) = tables.flow(Tier::Embryonic, &scratch.reverse_key) {
         // SAFETY: as above.
-        if !answers(unsafe { &*existing }, &scratch.forward_key) {
+        if !answers(unsafe { &*existing }, &scratch.reverse_key, &scratch.forward_key) {
             return false;
         }
         tables.remove(Tier::Embryonic, &scratch.reverse_key);

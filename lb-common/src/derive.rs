@@ -10,12 +10,16 @@ use crate::{
     Seen, Service, ServiceKey, Tables, Tier,
 };
 
-/// What to do with a packet that no flow knows.
-pub(crate) enum Unknown {
-    /// A flow was made for it; its entry stands in the scratch room.
-    Flow(*mut Flow),
-    Drop(DropReason),
-    Pass,
+/// A flow made for the packet; or null, and why the packet is dropped, if it is. (Not an enum with fields: the
+/// verifier wants every word written that is ever copied.)
+pub(crate) type Unknown = (*mut Flow, Option<DropReason>);
+
+/// None of our business.
+const PASS: Unknown = (core::ptr::null_mut(), None);
+
+#[inline(always)]
+const fn dropped(reason: DropReason) -> Unknown {
+    (core::ptr::null_mut(), Some(reason))
 }
 
 #[inline(always)]
@@ -25,11 +29,11 @@ pub(crate) fn unknown<F: Frame, T: Tables>(frame: &mut F, tables: &T, packet: &P
         return request(tables, packet, &service, now);
     }
     if tables.is_vip(&key.dst) {
-        return Unknown::Drop(DropReason::NoService);
+        return dropped(DropReason::NoService);
     }
     match tables.endpoint(&EndpointKey::new(key.src, key.sport, key.protocol)) {
         Some(endpoint) => reply(frame, tables, packet, &endpoint, now),
-        None => Unknown::Pass,
+        None => PASS,
     }
 }
 
@@ -37,18 +41,18 @@ pub(crate) fn unknown<F: Frame, T: Tables>(frame: &mut F, tables: &T, packet: &P
 #[inline(always)]
 fn request<T: Tables>(tables: &T, packet: &Packet, service: &Service, now: u64) -> Unknown {
     if packet.fragment {
-        return Unknown::Drop(DropReason::Fragment);
+        return dropped(DropReason::Fragment);
     }
     if packet.ttl <= 1 {
-        return Unknown::Drop(DropReason::TimeToLive);
+        return dropped(DropReason::TimeToLive);
     }
     let mut flags = 0;
     if packet.key.protocol == protocol::TCP {
         match packet.flags & (Seen::SYN | Seen::ACK | Seen::RST | Seen::FIN) {
             Seen::SYN => {}
-            tcp if tcp & Seen::RST != 0 => return Unknown::Drop(DropReason::UnknownReset),
+            tcp if tcp & Seen::RST != 0 => return dropped(DropReason::UnknownReset),
             tcp if tcp & Seen::SYN != 0 || tcp & Seen::ACK == 0 => {
-                return Unknown::Drop(DropReason::UnknownSegment);
+                return dropped(DropReason::UnknownSegment);
             }
             _ => flags = FlowFlags::DERIVED,
         }
@@ -58,9 +62,9 @@ fn request<T: Tables>(tables: &T, packet: &Packet, service: &Service, now: u64) 
             if flags != 0 {
                 tables.count(Counter::FlowDerived);
             }
-            Unknown::Flow(flow)
+            (flow, None)
         }
-        Err(reason) => Unknown::Drop(reason),
+        Err(reason) => dropped(reason),
     }
 }
 
@@ -77,7 +81,7 @@ fn reply<F: Frame, T: Tables>(
     let tcp = key.protocol == protocol::TCP;
     if tcp && packet.flags & (Seen::SYN | Seen::ACK) == Seen::SYN {
         // The backend opens a connection of its own.
-        return Unknown::Pass;
+        return PASS;
     }
     let query = RouteQuery {
         src: endpoint.vip,
@@ -89,26 +93,26 @@ fn reply<F: Frame, T: Tables>(
     };
     if let Route::Local = frame.route(&query) {
         // To this node itself: the answer to a health check.
-        return Unknown::Pass;
+        return PASS;
     }
     if packet.fragment {
-        return Unknown::Drop(DropReason::Fragment);
+        return dropped(DropReason::Fragment);
     }
     if packet.ttl <= 1 {
-        return Unknown::Drop(DropReason::TimeToLive);
+        return dropped(DropReason::TimeToLive);
     }
     if tcp && packet.flags & Seen::RST != 0 {
-        return Unknown::Drop(DropReason::UnknownReset);
+        return dropped(DropReason::UnknownReset);
     }
     if tcp && packet.flags & Seen::ACK == 0 {
-        return Unknown::Drop(DropReason::UnknownSegment);
+        return dropped(DropReason::UnknownSegment);
     }
     if endpoint.ambiguous != 0 {
-        return Unknown::Drop(DropReason::UnknownReply);
+        return dropped(DropReason::UnknownReply);
     }
     match adopt(tables, packet, endpoint, now) {
-        Ok(flow) => Unknown::Flow(flow),
-        Err(reason) => Unknown::Drop(reason),
+        Ok(flow) => (flow, None),
+        Err(reason) => dropped(reason),
     }
 }
 
@@ -122,10 +126,6 @@ fn adopt<T: Tables>(
 ) -> Result<*mut Flow, DropReason> {
     let key = &packet.key;
     let client = FlowKey::new((key.dst, key.dport), (endpoint.vip, endpoint.port), key.protocol);
-    let service = Service {
-        id: endpoint.service,
-        ..Service::default()
-    };
     let backend = Backend {
         address: key.src,
         port: key.sport,
@@ -137,8 +137,8 @@ fn adopt<T: Tables>(
     fill(
         scratch,
         &client,
-        &service,
-        (endpoint.backend, &backend),
+        endpoint.service,
+        &backend,
         FlowFlags::DERIVED,
         now,
     );
@@ -152,7 +152,7 @@ fn adopt<T: Tables>(
     }
     match tables.flow(Tier::Embryonic, &scratch.forward_key) {
         // SAFETY: an entry of the table; see `Flow` about concurrent writers.
-        Some(flow) if unsafe { (*flow).dst != key.src || (*flow).dport != key.sport } => {
+        Some(flow) if unsafe { (*flow).address != key.src || (*flow).dport != key.sport } => {
             return Err(DropReason::WrongBackend);
         }
         Some(_) => {}
@@ -162,7 +162,7 @@ fn adopt<T: Tables>(
             }
         }
     }
-    if !answers(&scratch.reverse, &scratch.forward_key)
+    if !answers(&scratch.reverse, &scratch.reverse_key, &scratch.forward_key)
         || !tables.insert(Tier::Embryonic, &scratch.reverse_key, &scratch.reverse)
     {
         return Err(DropReason::Table);

@@ -30,13 +30,14 @@ fn decide<F: Frame, T: Tables>(frame: &mut F, tables: &T, now: u64) -> Verdict {
     if packet.class != Class::Transport {
         return icmp::other(frame, tables, &packet);
     }
-    let (tier, flow) = match find(frame, tables, &packet, now) {
-        Found::Flow(tier, flow) => (tier, flow),
-        Found::Drop(reason) => return Verdict::Drop(reason),
-        Found::Pass => return Verdict::Pass,
-    };
+    let (tier, (flow, reason)) = find(frame, tables, &packet, now);
+    if flow.is_null() {
+        return reason.map_or(Verdict::Pass, Verdict::Drop);
+    }
+    // A barrier: what the compiler would carry over from one way of finding the flow is not there, for
+    // the verifier, on the other ways.
     // SAFETY: an entry of the table, or the scratch room of this CPU; see `Flow` about other writers.
-    let flow = unsafe { &mut *flow };
+    let flow = unsafe { &mut *core::hint::black_box(flow) };
     let verdict = transmit(frame, tables, &packet, flow, now);
     if tier == Some(Tier::Embryonic) {
         promote(tables, &packet, flow);
@@ -44,37 +45,33 @@ fn decide<F: Frame, T: Tables>(frame: &mut F, tables: &T, now: u64) -> Verdict {
     verdict
 }
 
-/// The flow of a packet, and what it was found in; None: it is new.
-enum Found {
-    Flow(Option<Tier>, *mut Flow),
-    Drop(DropReason),
-    Pass,
-}
-
+/// The flow of a packet and the tier it was found in; None: it is new.
 #[inline(always)]
-fn find<F: Frame, T: Tables>(frame: &mut F, tables: &T, packet: &Packet, now: u64) -> Found {
+fn find<F: Frame, T: Tables>(
+    frame: &mut F,
+    tables: &T,
+    packet: &Packet,
+    now: u64,
+) -> (Option<Tier>, Unknown) {
+    let fragment = (core::ptr::null_mut(), Some(DropReason::Fragment));
     if let Some(flow) = tables.flow(Tier::Established, &packet.key) {
         if packet.fragment {
-            return Found::Drop(DropReason::Fragment);
+            return (None, fragment);
         }
         // SAFETY: an entry of the table; see `Flow` about concurrent writers.
         if advance(tables, Tier::Established, packet, unsafe { &mut *flow }, now) {
-            return Found::Flow(Some(Tier::Established), flow);
+            return (Some(Tier::Established), (flow, None));
         }
     } else if let Some(flow) = tables.flow(Tier::Embryonic, &packet.key) {
         if packet.fragment {
-            return Found::Drop(DropReason::Fragment);
+            return (None, fragment);
         }
         // SAFETY: as above.
         if advance(tables, Tier::Embryonic, packet, unsafe { &mut *flow }, now) {
-            return Found::Flow(Some(Tier::Embryonic), flow);
+            return (Some(Tier::Embryonic), (flow, None));
         }
     }
-    match unknown(frame, tables, packet, now) {
-        Unknown::Flow(flow) => Found::Flow(None, flow),
-        Unknown::Drop(reason) => Found::Drop(reason),
-        Unknown::Pass => Found::Pass,
-    }
+    (None, unknown(frame, tables, packet, now))
 }
 
 /// Notes a packet of a known flow. False: the flow has ended and this packet starts a new one.
@@ -82,7 +79,7 @@ fn find<F: Frame, T: Tables>(frame: &mut F, tables: &T, packet: &Packet, now: u6
 fn advance<T: Tables>(tables: &T, tier: Tier, packet: &Packet, flow: &mut Flow, now: u64) -> bool {
     if packet.flags & TURNING != 0 {
         if restarts(packet, flow) {
-            let other = flow.reply_key(packet.key.protocol);
+            let other = flow.reply_key(&packet.key);
             tables.remove(tier, &other);
             tables.remove(tier, &packet.key);
             tables.count(Counter::FlowRestarted);

@@ -37,8 +37,8 @@ pub trait Frame {
     /// before. Valid until the next call of [`Frame::add_to_checksum`].
     fn at(&mut self, offset: usize, size: usize) -> Option<*mut u8>;
 
-    /// Whole length, including what is not in linear memory.
-    fn length(&self) -> usize;
+    /// Whether it has this many bytes, including those that are not in linear memory.
+    fn holds(&mut self, size: usize) -> bool;
 
     /// Whether the link layer destination is this host: a switch also floods what is for others.
     fn is_for_us(&mut self) -> bool;

@@ -91,7 +91,7 @@ unsafe fn ipv4<F: Frame>(frame: &mut F, ip: *const u8) -> Packet {
         flags: 0,
         fragment: fragment & 0x2000 != 0,
     };
-    let whole = length as usize + ETHERNET <= frame.length();
+    let whole = frame.holds(length as usize + ETHERNET);
     if first >> 4 != 4 || header < IPV4 || (length as usize) < header || !whole {
         return packet;
     }
@@ -128,7 +128,7 @@ unsafe fn ipv6<F: Frame>(frame: &mut F, ip: *const u8) -> Packet {
         flags: 0,
         fragment: false,
     };
-    let whole = payload as usize + ETHERNET + IPV6 <= frame.length();
+    let whole = frame.holds(payload as usize + ETHERNET + IPV6);
     if first >> 4 != 6 || !whole {
         return packet;
     }

@@ -2,7 +2,8 @@
 
 use crate::{
     Address, Backend, Counter, DropReason, Endpoint, EndpointKey, EventKind, Flow, FlowEvent, FlowKey, Frame,
-    Route, RouteQuery, Scratch, Service, ServiceKey, ServiceStats, Settings, Tables, Tier, checksum,
+    NextHop, Route, RouteQuery, Scratch, Service, ServiceKey, ServiceStats, Settings, Tables, Tier, checksum,
+    map,
 };
 use std::cell::{Cell, RefCell, UnsafeCell};
 use std::collections::{BTreeMap, BTreeSet};
@@ -24,6 +25,7 @@ pub struct HostTables {
     pub events: RefCell<Vec<FlowEvent>>,
     established: Entries,
     embryonic: Entries,
+    hops: RefCell<BTreeMap<u32, Box<UnsafeCell<NextHop>>>>,
     scratch: UnsafeCell<Scratch>,
 }
 
@@ -69,6 +71,16 @@ impl Tables for HostTables {
 
     fn endpoint(&self, key: &EndpointKey) -> Option<Endpoint> {
         self.endpoints.get(key).copied()
+    }
+
+    fn hop(&self, tag: u32) -> Option<*mut NextHop> {
+        Some(
+            self.hops
+                .borrow_mut()
+                .entry(tag % map::HOPS_SIZE)
+                .or_default()
+                .get(),
+        )
     }
 
     fn flow(&self, tier: Tier, key: &FlowKey) -> Option<*mut Flow> {
@@ -143,8 +155,8 @@ impl<R: FnMut(&RouteQuery) -> Route, const KERNEL: bool> Frame for HostFrame<'_,
         self.bytes.get_mut(offset..end).map(<[u8]>::as_mut_ptr)
     }
 
-    fn length(&self) -> usize {
-        self.bytes.len()
+    fn holds(&mut self, size: usize) -> bool {
+        size <= self.bytes.len()
     }
 
     fn is_for_us(&mut self) -> bool {

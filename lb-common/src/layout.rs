@@ -2,7 +2,7 @@
 
 /// Changes whenever a record or the meaning of a map changes. The daemon adopts only maps of its
 /// own version.
-pub const LAYOUT_VERSION: u32 = 1;
+pub const LAYOUT_VERSION: u32 = 2;
 
 /// Written by user space, read by every packet.
 #[repr(C)]
@@ -37,6 +37,8 @@ pub mod map {
     pub const SETTINGS: &str = "SETTINGS";
     pub const EVENTS: &str = "EVENTS";
     pub const INTERFACES: &str = "INTERFACES";
+    /// Next hops, by the low bits of their tag.
+    pub const HOPS: &str = "HOPS";
     pub const SCRATCH: &str = "SCRATCH";
     /// Interfaces an XDP program may redirect to.
     pub const PORTS: &str = "PORTS";
@@ -53,5 +55,7 @@ pub mod map {
     /// Bytes.
     pub const EVENTS_SIZE: u32 = 1 << 22;
     pub const INTERFACES_SIZE: u32 = 1024;
+    /// A power of two.
+    pub const HOPS_SIZE: u32 = 4096;
     pub const PORTS_SIZE: u32 = 256;
 }

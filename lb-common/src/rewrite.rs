@@ -4,17 +4,12 @@ use core::mem::offset_of;
 
 use crate::header::{ETHERNET, IPV4, IPV6, Packet, protocol};
 use crate::{
-    Counter, DropReason, Flow, Frame, NextHop, Route, RouteQuery, Tables, Verdict, checksum, load, store,
+    Address, Counter, DropReason, Flow, FlowFlags, FlowKey, Frame, NextHop, Route, RouteQuery, Tables,
+    Verdict, checksum, load, store,
 };
 
 /// What one less in the TTL adds to the IPv4 header's sum: the TTL is the first byte of its word.
 const ONE_HOP: u16 = !u16::from_ne_bytes([1, 0]);
-
-/// Seconds of the next-hop cache (2^30 ns).
-#[inline(always)]
-const fn second(now: u64) -> u32 {
-    (now >> 30) as u32
-}
 
 /// Rewrites the packet as the flow says and finds its way out.
 #[inline(always)]
@@ -28,61 +23,89 @@ pub(crate) fn transmit<F: Frame, T: Tables>(
     if packet.ttl <= 1 {
         return Verdict::Drop(DropReason::TimeToLive);
     }
-    let bytes = frame.length() as u64;
-    let epoch = tables.settings().fib_epoch;
-    let fresh = flow.hop.ifindex != 0 && flow.hop.epoch == epoch && flow.hop.second == second(now);
-    if !fresh {
-        tables.count(Counter::RouteLookup);
-        match look_up(frame, packet, flow) {
-            Route::Via(hop) => {
-                // Invalid while it is being written: another CPU may read it.
-                flow.hop.ifindex = 0;
-                flow.hop = NextHop {
-                    epoch,
-                    second: second(now),
-                    ..hop
-                };
+    let stamp = Flow::stamp(tables.settings().fib_epoch, now);
+    let mut hop = cached(tables, flow, stamp);
+    let mut verdict = Verdict::Transmit(hop.ifindex);
+    if hop.tag == 0 {
+        match look_up(frame, tables, packet, flow, stamp) {
+            Route::Via(found) => {
+                hop = found;
+                verdict = Verdict::Transmit(hop.ifindex);
             }
             Route::Unresolved(ifindex) => {
-                return match rewrite(frame, packet, flow, None) {
-                    Some(()) => {
-                        tables.count(Counter::Unresolved);
-                        tables.count_packet(flow.service, flow.has(crate::FlowFlags::REVERSE), bytes);
-                        Verdict::Resolve(ifindex)
-                    }
-                    None => Verdict::Drop(DropReason::Malformed),
-                };
+                tables.count(Counter::Unresolved);
+                verdict = Verdict::Resolve(ifindex);
             }
             Route::Local | Route::NoRoute => return Verdict::Drop(DropReason::NoRoute),
             Route::ForwardingOff => return Verdict::Drop(DropReason::ForwardingOff),
             Route::TooBig => return Verdict::Drop(DropReason::TooBig),
         }
     }
-    let hop = flow.hop;
-    match rewrite(frame, packet, flow, Some(&hop)) {
-        Some(()) => {
-            tables.count_packet(flow.service, flow.has(crate::FlowFlags::REVERSE), bytes);
-            Verdict::Transmit(hop.ifindex)
-        }
+    let bytes = packet.length as u64 + ETHERNET as u64;
+    tables.count_packet(flow.service as u32, flow.has(FlowFlags::REVERSE), bytes);
+    match rewrite(frame, packet, flow, &hop) {
+        Some(()) => verdict,
         None => Verdict::Drop(DropReason::Malformed),
     }
 }
 
+/// The next hop of the flow's last packet, while it is sure to be right; without tag: none. (Not an
+/// `Option`: the verifier wants every word written that is ever copied.)
 #[inline(always)]
-fn look_up<F: Frame>(frame: &mut F, packet: &Packet, flow: &Flow) -> Route {
-    frame.route(&RouteQuery {
-        src: flow.src,
-        dst: flow.dst,
+fn cached<T: Tables>(tables: &T, flow: &Flow, stamp: u32) -> NextHop {
+    if flow.hop != 0
+        && flow.hop_stamp == stamp
+        && let Some(hop) = tables.hop(flow.hop)
+    {
+        // SAFETY: a slot of the array; a slot that changes has no tag meanwhile.
+        let hop = unsafe { *hop };
+        if hop.tag == flow.hop {
+            return hop;
+        }
+    }
+    NextHop::default()
+}
+
+#[inline(always)]
+fn look_up<F: Frame, T: Tables>(
+    frame: &mut F,
+    tables: &T,
+    packet: &Packet,
+    flow: &mut Flow,
+    stamp: u32,
+) -> Route {
+    tables.count(Counter::RouteLookup);
+    let (src, dst) = flow.addresses(&packet.key);
+    let route = frame.route(&RouteQuery {
+        src,
+        dst,
         sport: flow.sport.0,
         dport: flow.dport.0,
         protocol: packet.key.protocol,
         length: packet.length,
-    })
+    });
+    let Route::Via(hop) = route else { return route };
+    let hop = hop.sealed();
+    if let Some(slot) = tables.hop(hop.tag) {
+        // SAFETY: a slot of the array. Without tag while it is written: another CPU may read it.
+        unsafe {
+            if (*slot).tag != hop.tag {
+                (*slot).tag = 0;
+                (*slot).ifindex = hop.ifindex;
+                (*slot).destination = hop.destination;
+                (*slot).source = hop.source;
+                (*slot).tag = hop.tag;
+            }
+        }
+        flow.hop = hop.tag;
+        flow.hop_stamp = stamp;
+    }
+    Route::Via(hop)
 }
 
 /// Without a next hop the link layer header is left to the kernel.
 #[inline(always)]
-fn rewrite<F: Frame>(frame: &mut F, packet: &Packet, flow: &Flow, hop: Option<&NextHop>) -> Option<()> {
+fn rewrite<F: Frame>(frame: &mut F, packet: &Packet, flow: &Flow, hop: &NextHop) -> Option<()> {
     let udp = packet.key.protocol == protocol::UDP;
     let field = packet.transport + if udp { 6 } else { 16 };
     frame.add_to_checksum(field, flow.address_delta, flow.port_delta, udp, packet.ipv6)?;
@@ -92,19 +115,19 @@ fn rewrite<F: Frame>(frame: &mut F, packet: &Packet, flow: &Flow, hop: Option<&N
         store(ports, 0, flow.sport.0);
         store(ports, 2, flow.dport.0);
     }
-    let hops = u8::from(hop.is_some() || !F::KERNEL_FORWARDS);
+    let hops = u8::from(hop.tag != 0 || !F::KERNEL_FORWARDS);
     let frame = if packet.ipv6 {
         let frame = frame.at(0, ETHERNET + IPV6)?;
         // SAFETY: `at` promised the Ethernet header and 40 bytes more.
-        unsafe { rewrite_ipv6(frame.add(ETHERNET), flow, hops) };
+        unsafe { rewrite_ipv6(frame.add(ETHERNET), flow.addresses(&packet.key), hops) };
         frame
     } else {
         let frame = frame.at(0, ETHERNET + IPV4)?;
         // SAFETY: `at` promised the Ethernet header and 20 bytes more.
-        unsafe { rewrite_ipv4(frame.add(ETHERNET), flow, hops) };
+        unsafe { rewrite_ipv4(frame.add(ETHERNET), flow, &packet.key, hops) };
         frame
     };
-    if let Some(hop) = hop {
+    if hop.tag != 0 {
         // SAFETY: both cover 12 bytes: the two addresses lie side by side in either.
         unsafe {
             let addresses = (&raw const *hop)
@@ -119,25 +142,26 @@ fn rewrite<F: Frame>(frame: &mut F, packet: &Packet, flow: &Flow, hop: Option<&N
 /// # Safety
 /// 20 bytes at `ip`.
 #[inline(always)]
-unsafe fn rewrite_ipv4(ip: *mut u8, flow: &Flow, hops: u8) {
+unsafe fn rewrite_ipv4(ip: *mut u8, flow: &Flow, key: &FlowKey, hops: u8) {
+    let (src, dst) = flow.addresses(key);
     // SAFETY: all offsets are within 20 bytes.
     unsafe {
         *ip.add(8) -= hops;
         let delta = checksum::fold(flow.address_delta as u32 + ONE_HOP as u32 * hops as u32);
         store(ip, 10, checksum::updated(load(ip, 10), delta));
-        store(ip, 12, flow.src.0[3]);
-        store(ip, 16, flow.dst.0[3]);
+        store(ip, 12, src.0[3]);
+        store(ip, 16, dst.0[3]);
     }
 }
 
 /// # Safety
 /// 40 bytes at `ip`.
 #[inline(always)]
-unsafe fn rewrite_ipv6(ip: *mut u8, flow: &Flow, hops: u8) {
+unsafe fn rewrite_ipv6(ip: *mut u8, (src, dst): (Address, Address), hops: u8) {
     // SAFETY: all offsets are within 40 bytes.
     unsafe {
         *ip.add(7) -= hops;
-        store(ip, 8, flow.src);
-        store(ip, 24, flow.dst);
+        store(ip, 8, src);
+        store(ip, 24, dst);
     }
 }

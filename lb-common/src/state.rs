@@ -38,7 +38,7 @@ pub(crate) fn turn<T: Tables>(tables: &T, tier: Tier, packet: &Packet, flow: &mu
     if packet.flags & (Seen::FIN | Seen::RST) == 0 || flow.has(FlowFlags::CLOSED) {
         return;
     }
-    let key = flow.reply_key(packet.key.protocol);
+    let key = flow.reply_key(&packet.key);
     let Some(other) = tables.flow(tier, &key) else {
         return;
     };
@@ -64,7 +64,7 @@ fn own<T: Tables>(tables: &T, packet: &Packet, flow: &mut Flow, revived: bool) {
         gone |= FlowFlags::CLOSED;
     }
     flow.flags &= !gone;
-    let key = flow.reply_key(packet.key.protocol);
+    let key = flow.reply_key(&packet.key);
     if let Some(other) = tables.flow(Tier::Established, &key) {
         // SAFETY: an entry of the table; see `Flow` about concurrent writers.
         let other = unsafe { &mut *other };
@@ -93,7 +93,7 @@ fn is_established(packet: &Packet, flow: &Flow, other: &Flow) -> bool {
 /// Moves a flow that has proved to be alive where no one's SYN can evict it.
 #[inline(always)]
 pub(crate) fn promote<T: Tables>(tables: &T, packet: &Packet, flow: &Flow) {
-    let key = flow.reply_key(packet.key.protocol);
+    let key = flow.reply_key(&packet.key);
     let Some(other) = tables.flow(Tier::Embryonic, &key) else {
         return;
     };

@@ -1,7 +1,7 @@
 //! The maps as the packet path sees them.
 
 use crate::{
-    Address, Backend, Counter, DropReason, Endpoint, EndpointKey, EventKind, Flow, FlowKey, Service,
+    Address, Backend, Counter, DropReason, Endpoint, EndpointKey, EventKind, Flow, FlowKey, NextHop, Service,
     ServiceKey, Settings,
 };
 
@@ -32,6 +32,9 @@ pub trait Tables {
     fn maglev(&self, index: u32) -> Option<u32>;
     fn backend(&self, id: u32) -> Option<Backend>;
     fn endpoint(&self, key: &EndpointKey) -> Option<Endpoint>;
+
+    /// The slot of a next hop with this tag; it may hold another one.
+    fn hop(&self, tag: u32) -> Option<*mut NextHop>;
 
     fn flow(&self, tier: Tier, key: &FlowKey) -> Option<*mut Flow>;
     /// False when the key is there already or there is no room.

@@ -69,9 +69,8 @@ fn ask(context: *mut core::ffi::c_void, query: &RouteQuery, ifindex: u32, length
     }
     match result as u32 {
         BPF_FIB_LKUP_RET_SUCCESS => Route::Via(NextHop {
+            tag: 0,
             ifindex: params.ifindex,
-            epoch: 0,
-            second: 0,
             destination: params.dmac,
             source: params.smac,
         }),
@@ -85,17 +84,12 @@ fn ask(context: *mut core::ffi::c_void, query: &RouteQuery, ifindex: u32, length
 
 pub(crate) struct XdpFrame {
     context: *mut xdp_md,
-    length: usize,
 }
 
 impl XdpFrame {
     #[inline(always)]
     pub(crate) fn new(context: &XdpContext) -> Self {
-        // SAFETY: plain helper call on the program's own context.
-        Self {
-            context: context.ctx,
-            length: unsafe { bpf_xdp_get_buff_len(context.ctx) } as usize,
-        }
+        Self { context: context.ctx }
     }
 
     #[inline(always)]
@@ -122,8 +116,12 @@ impl Frame for XdpFrame {
     }
 
     #[inline(always)]
-    fn length(&self) -> usize {
-        self.length
+    fn holds(&mut self, size: usize) -> bool {
+        // SAFETY: plain reads and a helper call on the program's own context, which outlives it.
+        unsafe {
+            let linear = ((*self.context).data_end as usize).wrapping_sub((*self.context).data as usize);
+            size <= linear || size <= bpf_xdp_get_buff_len(self.context) as usize
+        }
     }
 
     /// A driver in promiscuous mode also hands over what a switch floods.
@@ -210,7 +208,7 @@ impl Frame for TcFrame {
             if let Some(pointer) = checked(data, end, offset, size) {
                 return Some(pointer);
             }
-            if offset + size > self.length() || bpf_skb_pull_data(context, (offset + size) as u32) != 0 {
+            if !self.holds(offset + size) || bpf_skb_pull_data(context, (offset + size) as u32) != 0 {
                 return None;
             }
             checked(data, end, offset, size)
@@ -218,9 +216,9 @@ impl Frame for TcFrame {
     }
 
     #[inline(always)]
-    fn length(&self) -> usize {
+    fn holds(&mut self, size: usize) -> bool {
         // SAFETY: the context outlives the program.
-        unsafe { (*self.context).len as usize }
+        size <= unsafe { (*self.context).len as usize }
     }
 
     #[inline(always)]
@@ -264,4 +262,4 @@ impl Frame for TcFrame {
     }
 }
 
-const _: () = assert!(offset_of!(NextHop, destination) == 12 && size_of::<Address>() == 16);
+const _: () = assert!(offset_of!(NextHop, destination) == 8 && size_of::<Address>() == 16);

@@ -7,7 +7,7 @@ use aya_ebpf::{
 };
 use lb_common::{
     Address, Backend, Counter, DropReason, Endpoint, EndpointKey, EventKind, Flow, FlowEvent, FlowKey,
-    Interface, Scratch, Service, ServiceKey, ServiceStats, Settings, Tables, Tier, map,
+    Interface, NextHop, Scratch, Service, ServiceKey, ServiceStats, Settings, Tables, Tier, map,
 };
 
 #[map]
@@ -34,6 +34,8 @@ static SETTINGS: Array<Settings> = Array::with_max_entries(1, 0);
 static EVENTS: RingBuf = RingBuf::with_byte_size(map::EVENTS_SIZE, 0);
 #[map]
 static INTERFACES: Array<Interface> = Array::with_max_entries(map::INTERFACES_SIZE, 0);
+#[map]
+static HOPS: Array<NextHop> = Array::with_max_entries(map::HOPS_SIZE, 0);
 #[map]
 static SCRATCH: PerCpuArray<Scratch> = PerCpuArray::with_max_entries(1, 0);
 #[map]
@@ -87,6 +89,11 @@ impl Tables for Maps {
     fn endpoint(&self, key: &EndpointKey) -> Option<Endpoint> {
         // SAFETY: user space replaces the entry as a whole.
         unsafe { ENDPOINTS.get(key).copied() }
+    }
+
+    #[inline(always)]
+    fn hop(&self, tag: u32) -> Option<*mut NextHop> {
+        HOPS.get_ptr_mut(tag % map::HOPS_SIZE)
     }
 
     #[inline(always)]

@@ -50,22 +50,20 @@ fn flows(n: u32) -> [(FlowKey, Flow); 2] {
     // Backends' ports make the reverse keys of a million flows differ.
     let dport = Port::new(8080 + u16::try_from(n / 60_000).unwrap_or(0));
     let mut forward = Flow {
-        src: vip.into(),
+        address: backend.into(),
         sport: snat,
-        dst: backend.into(),
         dport,
         flags: FlowFlags::SOURCE_NAT,
         seen: Seen::SYN | Seen::ACK,
         ..Flow::default()
     };
     forward.set_deltas(&key);
-    let reverse_key = forward.reply_key(TCP);
+    let reverse_key = forward.reply_key(&key);
     let mut reverse = Flow {
-        src: key.dst,
+        address: key.src,
         sport: key.dport,
-        dst: key.src,
         dport: key.sport,
-        flags: FlowFlags::REVERSE,
+        flags: FlowFlags::REVERSE | FlowFlags::SOURCE_NAT,
         seen: Seen::SYN | Seen::ACK,
         ..Flow::default()
     };
@@ -84,22 +82,15 @@ fn fill(kernel: &Kernel, count: u32) {
     for (key, flow) in (0..count).flat_map(flows) {
         established.put(&key, &flow, Expect::Any).unwrap();
         let deltas = u32::from(flow.address_delta) | (u32::from(flow.port_delta) << 16);
+        let (src, dst) = flow.addresses(&key);
+        let (src, dst) = (src.0[3], dst.0[3]);
         let key = [
             key.src.0[3],
             key.dst.0[3],
             ports(key.sport, key.dport),
             u32::from(key.protocol),
         ];
-        let value = [
-            flow.src.0[3],
-            flow.dst.0[3],
-            ports(flow.sport, flow.dport),
-            deltas,
-            2,
-            3,
-            4,
-            0,
-        ];
+        let value = [src, dst, ports(flow.sport, flow.dport), deltas, 2, 3, 4, 0];
         floor.put(&key, &FloorFlow(value), Expect::Any).unwrap();
     }
 }

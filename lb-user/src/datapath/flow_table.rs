@@ -104,7 +104,7 @@ impl FlowTable {
         };
         let table = &self.0.maps.established;
         if let Some(existing) = table.get(&pair.key)? {
-            let same = existing.reply_key(pair.key.protocol) == pair.reverse_key;
+            let same = existing.reply_key(&pair.key) == pair.reverse_key;
             if !existing.has(FlowFlags::REMOTE) && !existing.has(FlowFlags::CLOSED) {
                 // In use here, so this node knows better, also when it says something else.
                 applied.kept += 1;
@@ -132,7 +132,7 @@ impl FlowTable {
 
     /// Whether nobody else has the reverse key.
     fn may_claim(&self, pair: &Pair) -> io::Result<bool> {
-        let ours = |reverse: Flow| reverse.reply_key(pair.key.protocol) == pair.key;
+        let ours = |reverse: Flow| reverse.reply_key(&pair.reverse_key) == pair.key;
         for table in [&self.0.maps.established, &self.0.maps.embryonic] {
             if table
                 .get(&pair.reverse_key)?
@@ -162,11 +162,11 @@ impl FlowTable {
     pub(super) fn remove(&self, key: &FlowKey, flow: &Flow) -> io::Result<()> {
         let table = &self.0.maps.established;
         table.remove(key)?;
-        let other = flow.reply_key(key.protocol);
+        let other = flow.reply_key(key);
         // Only when it is the other half of this flow, not of one that came after it.
         if table
             .get(&other)?
-            .is_some_and(|reverse| reverse.reply_key(key.protocol) == *key)
+            .is_some_and(|reverse| reverse.reply_key(&other) == *key)
         {
             table.remove(&other)?;
         }
@@ -181,13 +181,7 @@ impl FlowTable {
     }
 
     pub(super) fn describe(&self, key: &FlowKey, flow: &Flow, now: u32) -> FlowRecord {
-        let reverse = self
-            .0
-            .maps
-            .established
-            .get(&flow.reply_key(key.protocol))
-            .ok()
-            .flatten();
+        let reverse = self.0.maps.established.get(&flow.reply_key(key)).ok().flatten();
         record::record(key, flow, reverse.as_ref(), now)
     }
 

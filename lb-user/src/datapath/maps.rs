@@ -110,7 +110,7 @@ pub(super) fn fits(path: &Path, key: usize, value: usize) -> Option<bool> {
 }
 
 /// Sizes of the records of the maps that are adopted.
-pub(super) const RECORDS: [(&str, usize, usize); 14] = [
+pub(super) const RECORDS: [(&str, usize, usize); 15] = [
     (map::SERVICES, size_of::<ServiceKey>(), size_of::<Service>()),
     (map::VIPS, size_of::<Address>(), 4),
     (map::MAGLEV, 4, 4),
@@ -123,6 +123,7 @@ pub(super) const RECORDS: [(&str, usize, usize); 14] = [
     (map::SETTINGS, 4, size_of::<Settings>()),
     (map::EVENTS, 0, 0),
     (map::INTERFACES, 4, size_of::<Interface>()),
+    (map::HOPS, 4, size_of::<lb_common::NextHop>()),
     (map::SCRATCH, 4, size_of::<lb_common::Scratch>()),
     (map::PORTS, 4, 8),
 ];

@@ -61,10 +61,10 @@ pub(super) fn record(key: &FlowKey, flow: &Flow, reverse: Option<&Flow>, now: u3
     }
     FlowRecord {
         identity: identity(key),
-        backend: endpoint(flow.dst, flow.dport),
+        backend: endpoint(flow.address, flow.dport),
         snat: flow
             .has(FlowFlags::SOURCE_NAT)
-            .then(|| endpoint(flow.src, flow.sport)),
+            .then(|| endpoint(key.dst, flow.sport)),
         state,
         age: Duration::from_millis(idle),
         flags,
@@ -112,8 +112,8 @@ pub(super) fn pair(record: &FlowRecord, catalog: &Catalog, now: u32) -> Result<P
         return Err(Misfit::Backend);
     }
     let source = match (service.mode, record.snat) {
-        (desired::Mode::Default, None) => identity.client,
-        (desired::Mode::FullNat, Some(snat)) if snat.address == identity.vip.address => snat,
+        (desired::Mode::Default, None) => identity.client.port,
+        (desired::Mode::FullNat, Some(snat)) if snat.address == identity.vip.address => snat.port,
         _ => return Err(Misfit::Mode),
     };
     let family = |address: IpAddr| address.is_ipv4();
@@ -125,7 +125,7 @@ pub(super) fn pair(record: &FlowRecord, catalog: &Catalog, now: u32) -> Result<P
     Ok(entries(record, source, entry.id, now))
 }
 
-fn entries(record: &FlowRecord, source: sync::Endpoint, service: u32, now: u32) -> Pair {
+fn entries(record: &FlowRecord, source: u16, service: u32, now: u32) -> Pair {
     let key = key(&record.identity);
     let mut flags = FlowFlags::REMOTE;
     for (theirs, ours) in [
@@ -152,24 +152,22 @@ fn entries(record: &FlowRecord, source: sync::Endpoint, service: u32, now: u32) 
     };
     let last_seen = now.wrapping_sub(ticks(record.age));
     let mut flow = Flow {
-        src: source.address.into(),
-        sport: Port::new(source.port),
-        dst: record.backend.address.into(),
+        address: record.backend.address.into(),
+        sport: Port::new(source),
         dport: Port::new(record.backend.port),
-        service,
+        service: u16::try_from(service).unwrap_or(u16::MAX),
         flags,
         seen: seen(&[FlowState::ClientClosed, FlowState::Closing]),
         last_seen,
         ..Flow::default()
     };
-    let reverse_key = flow.reply_key(key.protocol);
+    let reverse_key = flow.reply_key(&key);
     let mut reverse = Flow {
-        src: key.dst,
+        address: if record.snat.is_some() { key.src } else { key.dst },
         sport: key.dport,
-        dst: key.src,
         dport: key.sport,
-        service,
-        flags: (flags & !FlowFlags::SOURCE_NAT) | FlowFlags::REVERSE,
+        service: u16::try_from(service).unwrap_or(u16::MAX),
+        flags: flags | FlowFlags::REVERSE,
         seen: seen(&[FlowState::BackendClosed, FlowState::Closing]),
         last_seen,
         ..Flow::default()

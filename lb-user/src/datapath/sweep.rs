@@ -42,7 +42,7 @@ impl Census {
         }
         if established {
             self.established += 1;
-            *self.by_service.entry(flow.service).or_default() += 1;
+            *self.by_service.entry(u32::from(flow.service)).or_default() += 1;
         } else {
             self.embryonic += 1;
         }
@@ -143,7 +143,7 @@ impl Sweep {
     /// An established flow, by its client's direction.
     fn judge(&self, table: &FlowTable, key: &FlowKey, flow: &Flow, now: u32, changes: &mut Vec<Change>) {
         let remote = flow.has(FlowFlags::REMOTE);
-        let Some(&timeout) = self.timeouts.get(&flow.service) else {
+        let Some(&timeout) = self.timeouts.get(&u32::from(flow.service)) else {
             // Its service is gone.
             let _ = table.remove(key, flow);
             return;
@@ -160,13 +160,7 @@ impl Sweep {
         let quarter = timeout / 4;
         if forward > limit {
             // Traffic in one direction alone keeps a flow.
-            let other = table
-                .0
-                .maps
-                .established
-                .get(&flow.reply_key(key.protocol))
-                .ok()
-                .flatten();
+            let other = table.0.maps.established.get(&flow.reply_key(key)).ok().flatten();
             // Read again: it may have spoken since the slice was read.
             let again = table.0.maps.established.get(key).ok().flatten();
             let over = |flow: &Flow| idle(flow, now) > limit;
@@ -203,7 +197,7 @@ fn idle(flow: &Flow, now: u32) -> Duration {
 
 fn remove_orphan(table: &FlowTable, key: &FlowKey, flow: &Flow, now: u32) {
     let maps = &table.0.maps;
-    if idle(flow, now) > ORPHAN && matches!(maps.established.get(&flow.reply_key(key.protocol)), Ok(None)) {
+    if idle(flow, now) > ORPHAN && matches!(maps.established.get(&flow.reply_key(key)), Ok(None)) {
         let _ = maps.established.remove(key);
     }
 }

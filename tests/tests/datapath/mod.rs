@@ -107,9 +107,8 @@ pub(crate) fn ifindex(name: &str) -> u32 {
 pub(crate) fn route(query: &RouteQuery, ifindex: u32) -> Route {
     let via = |destination| {
         Route::Via(NextHop {
+            tag: 0,
             ifindex,
-            epoch: 0,
-            second: 0,
             destination,
             source: OUR_MAC,
         })
