@@ -232,23 +232,21 @@ impl Running {
 
     fn build(&mut self) -> Result<()> {
         let folder = self.lab.run_folder();
-        let mut booting = Vec::new();
-        for (name, config) in &self.lab.topology.nodes {
-            booting.push(Booting::start(self.lab.name(), name, config, &folder)?);
+        // Side by side, and all of them to their end: a first process must not be left half-way.
+        let nodes = self.lab.topology.nodes.iter();
+        let booting: Vec<_> = nodes
+            .map(|(name, config)| Booting::start(self.lab.name(), name, config, &folder))
+            .collect();
+        let booted: Vec<_> = booting
+            .into_iter()
+            .map(|booting| booting.and_then(Booting::finish))
+            .collect();
+        for node in booted {
+            let node = node?;
+            self.nodes.insert(node.name().to_owned(), node);
         }
         if self.wire.is_some() {
-            self.wire_netns().create()?;
-            let quiet = ["netns", "exec", self.wire_netns().name(), "sysctl", "-qw"].map(str::to_owned);
-            let mut arguments: Vec<&str> = quiet.iter().map(String::as_str).collect();
-            arguments.extend([
-                "net.ipv6.conf.all.disable_ipv6=1",
-                "net.ipv6.conf.default.disable_ipv6=1",
-            ]);
-            run("ip", &arguments)?;
-        }
-        for booting in booting {
-            let node = booting.finish()?;
-            self.nodes.insert(node.name().to_owned(), node);
+            self.make_wire_netns()?;
         }
         for link in &self.lab.topology.links {
             for pair in self.pairs(link) {

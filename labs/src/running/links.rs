@@ -18,6 +18,18 @@ impl Running {
         Netns::of(self.lab.name(), WIRE)
     }
 
+    /// The wire's namespace has no addresses and says nothing by itself.
+    pub(super) fn make_wire_netns(&self) -> Result<()> {
+        let netns = self.wire_netns();
+        netns.create()?;
+        let silence = || {
+            ["all", "default"]
+                .into_iter()
+                .try_for_each(|name| fs::write(format!("/proc/sys/net/ipv6/conf/{name}/disable_ipv6"), "1"))
+        };
+        netns.run(silence)?.context(|| "the wire's namespace".into())
+    }
+
     /// The veth pairs that realise a link: one, or two with the wire between. The node's end is first
     /// in each; with a wire, pair `i` is the one of `link.ends[i]`.
     pub(super) fn pairs(&self, link: &Link) -> Vec<[VethEnd; 2]> {

@@ -10,7 +10,7 @@ pub(super) fn meet(lab: &Lab) -> Result<()> {
     if !nix::unistd::Uid::effective().is_root() {
         return Err(Error::Missing("labs make namespaces and need root".into()));
     }
-    let mut wanted: Vec<String> = ["ip", "sysctl"].map(str::to_owned).to_vec();
+    let mut wanted = vec!["ip".to_owned()];
     wanted.extend(lab.settings.requires.iter().cloned());
     let mains = lab
         .topology
