@@ -11,6 +11,7 @@
 //! without bound. Sending to it never blocks; what it tells others are non-blocking sends.
 
 pub mod addresses;
+mod announcer;
 pub mod frames;
 pub mod holder;
 mod inbox;

@@ -5,11 +5,11 @@ use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use bfd::{Diagnostic, State};
-use bgp::Preference;
-use ha::{Cause, Election, Hello, Input, InstanceConfig, InstanceId, Output, Role, Timing};
+use ha::{Cause, Election, Hello, Input, InstanceConfig, InstanceId, Liveness, Output, Role, Timing};
 use tokio::sync::watch;
 use tracing::{info, warn};
 
+use super::announcer::Announcer;
 use super::holder::{Holder, Placed};
 use super::inbox::Queues;
 use super::status::{self, Observed};
@@ -34,6 +34,7 @@ pub(super) struct Failover {
     instances: Vec<Instance>,
     /// By the address of the BFD session.
     peers: BTreeMap<IpAddr, HaPeer>,
+    announcer: Announcer,
     observed: Observed,
     bgp: BgpHandle,
     hello: HelloSink,
@@ -71,6 +72,7 @@ impl Failover {
             holder,
             uplinks,
             uplink: true,
+            announcer: Announcer::new(),
             observed: Observed::new(now, &setup.instances),
             instances: setup.instances,
             peers: setup.peers.into_iter().map(|peer| (peer.address, peer)).collect(),
@@ -96,6 +98,7 @@ impl Failover {
             if self.election.poll_timeout().is_some_and(|due| due <= now) {
                 self.handle(Input::Timeout);
             }
+            self.announce();
             self.holder.repeat(now);
             if news || self.publish_at <= now {
                 self.publish(now);
@@ -105,10 +108,15 @@ impl Failover {
 
     fn deadline(&self) -> Instant {
         let uplinks = self.uplinks.poll_timeout(Instant::now());
-        [self.election.poll_timeout(), self.holder.poll_timeout(), uplinks]
-            .into_iter()
-            .flatten()
-            .fold(self.publish_at, Instant::min)
+        [
+            self.election.poll_timeout(),
+            self.holder.poll_timeout(),
+            self.announcer.poll_timeout(),
+            uplinks,
+        ]
+        .into_iter()
+        .flatten()
+        .fold(self.publish_at, Instant::min)
     }
 
     fn command(&mut self, command: Command) {
@@ -125,6 +133,9 @@ impl Failover {
                 self.timeline
                     .record("caught-up", [("caught_up", caught_up.into())]);
                 self.handle(Input::CaughtUp(caught_up));
+                if caught_up {
+                    self.announcer.caught_up();
+                }
             }
             Command::Carrier { name, up } => {
                 self.uplinks.set_carrier(&name, up);
@@ -192,6 +203,13 @@ impl Failover {
         if alive != self.uplink {
             self.uplink = alive;
             self.timeline.record("uplink", [("alive", alive.into())]);
+            let unseen = self
+                .election
+                .status()
+                .peers
+                .iter()
+                .any(|peer| peer.liveness != Liveness::Up);
+            self.announcer.set_able(alive, unseen, now);
             self.handle(Input::Uplink(alive));
         }
     }
@@ -224,7 +242,10 @@ impl Failover {
                     let name = self.name_of(instance);
                     self.record_addresses("address-claimed", &name, &claimed);
                 }
-                Output::Announce { instance, role } => self.announce(instance, role),
+                Output::Announce { instance, role } => {
+                    self.announcer.set_role(instance, role);
+                    self.announce();
+                }
                 Output::Release { instance } => {
                     let released = self.holder.release(instance.0);
                     let name = self.name_of(instance);
@@ -252,21 +273,14 @@ impl Failover {
         }
     }
 
-    fn announce(&mut self, instance: InstanceId, role: Role) {
-        let Some(id) = self.instance(instance).map(|instance| instance.id) else {
-            return;
-        };
-        let preference = match role {
-            Role::Joining => Preference::Joining,
-            Role::Backup => Preference::Backup,
-            Role::Master => Preference::Master,
-            Role::Draining => Preference::Draining,
-            Role::Fault => Preference::Withdrawn,
-        };
-        self.bgp.send(bgp_driver::Command::SetRole {
-            instance: id,
-            preference,
-        });
+    /// Tells the speaker what has changed of what this node asks for.
+    fn announce(&mut self) {
+        for (instance, preference) in self.announcer.changes(Instant::now()) {
+            if let Some(instance) = self.instance(instance).map(|instance| instance.id) {
+                self.bgp
+                    .send(bgp_driver::Command::SetRole { instance, preference });
+            }
+        }
     }
 
     fn role_changed(&mut self, instance: InstanceId, from: Role, to: Role, cause: Cause) {
