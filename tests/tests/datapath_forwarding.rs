@@ -368,6 +368,15 @@ fn a_flow_moves_to_another_table() {
         "no such endpoint"
     );
 
+    // Silent here, and the peer sees packets of it: it has moved.
+    let mut moved = record;
+    moved.age = Duration::ZERO;
+    assert_eq!(flows.apply(&[Change::Upsert(moved)]).kept, 1);
+    wait_for("the flow to be given away", || {
+        (flows.apply(&[Change::Upsert(moved)]).installed == 1).then_some(())
+    });
+    assert!(owned(&running).is_empty());
+
     // Another node: fresh maps, the record alone.
     drop(running);
     lab.on("lb", || {

@@ -10,6 +10,7 @@ use std::collections::HashSet;
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 
 use lb_common::{Flow, FlowFlags, FlowKey};
 use sync::{Change, FlowIdentity, FlowRecord};
@@ -22,6 +23,9 @@ use super::table::{Cursor, Expect};
 
 /// Entries read from the map at once.
 const SLICE: u32 = 4096;
+
+/// Both nodes may see a flow while its way changes; afterwards one of them is silent for this long.
+const MOVED: Duration = Duration::from_secs(2);
 
 /// What became of a peer's changes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -105,7 +109,8 @@ impl FlowTable {
         let table = &self.0.maps.established;
         if let Some(existing) = table.get(&pair.key)? {
             let same = existing.reply_key(&pair.key) == pair.reverse_key;
-            if !existing.has(FlowFlags::REMOTE) && !existing.has(FlowFlags::CLOSED) {
+            let own = !existing.has(FlowFlags::REMOTE) && !existing.has(FlowFlags::CLOSED);
+            if own && !self.has_moved(&pair.key, &existing, record, now) {
                 // In use here, so this node knows better, also when it says something else.
                 applied.kept += 1;
                 return Ok(());
@@ -128,6 +133,11 @@ impl FlowTable {
         self.0.maps.embryonic.remove(&pair.reverse_key)?;
         applied.installed += 1;
         Ok(())
+    }
+
+    /// Whether a flow that came by here was seen by the peer since: it belongs to whom its packets go to.
+    fn has_moved(&self, key: &FlowKey, flow: &Flow, record: &FlowRecord, now: u32) -> bool {
+        self.describe(key, flow, now).age > record.age + MOVED
     }
 
     /// Whether nobody else has the reverse key.
