@@ -41,7 +41,7 @@ use crate::failover::{self, FailoverHandle, Lane};
 use crate::links::{self, LinkChange};
 use crate::privilege::{self, PrivilegeError};
 use crate::reconciler::{self, Reconciler};
-use crate::status::StatusBoard;
+use crate::status::{BfdThread, StatusBoard};
 use crate::sync_driver::{self, HelloSender, Hellos};
 use crate::timeline::Timeline;
 
@@ -49,6 +49,8 @@ use crate::timeline::Timeline;
 const WORKERS: usize = 2;
 /// How often the state of the BFD sessions is published.
 const BFD_STATUS: Duration = Duration::from_millis(200);
+/// Between two looks at whether the BFD thread has ended.
+const BFD_END: Duration = Duration::from_millis(1);
 /// Tasks still running at the end get this long.
 const END: Duration = Duration::from_millis(200);
 
@@ -98,6 +100,15 @@ impl Running {
             info!("a BGP neighbour did not take the Cease in time");
         }
         self.bfd.shutdown();
+        // Its last packets say that this end is deliberate.
+        let ended = async {
+            while self.ended_thread() != Some("bfd") {
+                tokio::time::sleep(BFD_END).await;
+            }
+        };
+        if tokio::time::timeout(END, ended).await.is_err() {
+            info!("the BFD thread did not end in time");
+        }
     }
 }
 
@@ -304,7 +315,12 @@ async fn publish_bfd(bfd: bfd_thread::Handle, board: StatusBoard) {
     let mut due = tokio::time::interval(BFD_STATUS);
     loop {
         due.tick().await;
-        board.bfd.publish(bfd.report().api_sessions());
+        let report = bfd.report();
+        board.bfd.publish(report.api_sessions());
+        board.bfd_thread.publish(BfdThread {
+            realtime: report.thread.scheduling.is_real_time(),
+            lateness_max: report.thread.max_lateness,
+        });
     }
 }
 

@@ -190,6 +190,10 @@ impl Holder {
     }
 
     fn tell(&self, placed: &Placed, interface: Interface) {
+        // A loopback or a tunnel: nobody there resolves addresses.
+        if interface.mac == frames::Mac::default() {
+            return;
+        }
         for frame in frames::claim(interface.mac, placed.address.addr()) {
             if let Err(error) = self.packets.send(interface.index, &frame) {
                 warn!(address = %placed, %error, "cannot tell the neighbours");
