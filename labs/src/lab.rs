@@ -204,3 +204,65 @@ fn labs_folder() -> Result<PathBuf> {
         .find(|folder| folder.join("Cargo.toml").is_file())
         .ok_or_else(|| Error::Missing("no labs folder here; set BATON_LABS to it".into()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Lab;
+
+    /// Loads a lab of two nodes and a link with the given `lab.toml` and `expected.toml`.
+    fn load(settings: &str, expected: &str) -> Result<Lab, String> {
+        let parent = tempfile::tempdir().unwrap();
+        let folder = parent.path().join("x");
+        std::fs::create_dir(&folder).unwrap();
+        let topology = "
+name: x
+topology:
+  defaults: {kind: linux, network-mode: none}
+  nodes: {a: {}, b: {}}
+  links:
+    - endpoints: [\"a:eth1\", \"b:eth1\"]
+";
+        std::fs::write(folder.join("x.clab.yml"), topology).unwrap();
+        std::fs::write(folder.join("lab.toml"), settings).unwrap();
+        std::fs::write(folder.join("expected.toml"), expected).unwrap();
+        Lab::load(&folder).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_wire_is_named_by_its_ends_in_either_order() {
+        let lab = load("wires = [[\"b:eth1\", \"a:eth1\"]]", "").unwrap();
+        assert!(lab.is_wired(&lab.topology.links[0]));
+        assert!(!load("", "").is_ok_and(|lab| lab.is_wired(&lab.topology.links[0])));
+    }
+
+    #[test]
+    fn what_is_wrong_beside_the_topology_is_named() {
+        let step = |keys: &str| format!("[[step]]\ntitle = \"t\"\n{keys}\n");
+        for (settings, expected, reason) in [
+            ("wire = []", "", "unknown field"),
+            ("wires = [[\"a:eth1\", \"b:eth2\"]]", "", "not the ends of a link"),
+            (
+                "wires = [[\"a:eth1\", \"b:eth1\"], [\"b:eth1\", \"a:eth1\"]]",
+                "",
+                "named twice",
+            ),
+            ("", &step("node = \"c\"\nrun = \"x\""), "no such node: c"),
+            ("", &step("power-cut = \"c\""), "no such node: c"),
+            ("", &step("node = \"a\""), "step 1 (t): a step has either"),
+            (
+                "",
+                &step("node = \"a\"\nrun = \"x\"\nkill = \"a\""),
+                "a step has either",
+            ),
+            ("", &step("node = \"a\"\nrun = \"'x\""), "unterminated"),
+            (
+                "",
+                &step("node = \"a\"\nrun = \"x\"\ntexts = []"),
+                "unknown field",
+            ),
+        ] {
+            let error = load(settings, expected).unwrap_err();
+            assert!(error.contains(reason), "{settings} {expected}: {error}");
+        }
+    }
+}

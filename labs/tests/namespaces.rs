@@ -346,3 +346,46 @@ fn the_wire_carries_full_tcp_streams_unharmed() {
     // Nothing larger than the link's MTU went through: segmentation was done before the wire.
     assert!(forward.received > 8_000_000 / 1500);
 }
+
+#[test]
+fn a_step_that_does_not_hold_leaves_diagnostics_and_nothing_else() {
+    let folder = folder("t-steps", true);
+    let steps = r#"
+deadline = 0.5
+[[step]]
+title = "reachable"
+node = "a"
+run = "ping -c 1 -W 1 10.9.0.2"
+text = ["1 received"]
+[[step]]
+title = "numbers"
+node = "a"
+run = "echo '{\"list\": [{\"n\": 1, \"m\": 2}]}'"
+json = { list = [{ n = 1 }] }
+absent = ["nowhere"]
+[[step]]
+power-cut = "b"
+[[step]]
+title = "gone"
+node = "a"
+run = "ping -c 1 -W 1 10.9.0.2"
+text = ["0 received"]
+absent = ["1 received"]
+deadline = 5
+[[step]]
+title = "still there"
+node = "a"
+run = "ping -c 1 -W 1 10.9.0.2"
+text = ["1 received"]
+"#;
+    std::fs::write(folder.lab.join("expected.toml"), steps).unwrap();
+    let lab = Lab::load(&folder.lab).unwrap();
+    let error = labs::test(&lab, false).unwrap_err().to_string();
+    assert!(
+        error.contains("step 5 (still there)") && error.contains("diagnostics in"),
+        "{error}"
+    );
+    let addresses = lab.run_folder().join("diagnostics/a/addresses");
+    assert!(std::fs::read_to_string(addresses).unwrap().contains("10.9.0.1"));
+    assert_eq!(traces("t-steps"), [""; 0]);
+}
