@@ -202,7 +202,8 @@ impl Relay {
             Order::Attach { links } => self.each(&links, |link, end| {
                 // The end that is still there has a socket that works; opening it anew is harmless.
                 let name = &link.names[end];
-                link.ends[end] = Some(PacketSocket::open(name).map_err(|error| format!("{name}: {error}"))?);
+                let socket = PacketSocket::open(name).map_err(|error| format!("{name}: {error}"))?;
+                retire(link.ends[end].replace(socket));
                 Ok(())
             }),
             Order::Counters => None,
@@ -241,6 +242,13 @@ impl Relay {
     }
 }
 
+/// Closing a packet socket waits until no CPU looks at it any more: milliseconds in which nothing would be relayed.
+fn retire(socket: Option<PacketSocket>) {
+    if socket.is_some() {
+        std::thread::spawn(move || drop(socket));
+    }
+}
+
 impl RelayLink {
     /// Takes what has arrived at an end and sends or keeps it.
     fn relay(&mut self, end: usize, batch: &mut Batch) {
@@ -248,7 +256,7 @@ impl RelayLink {
             let Some(socket) = &self.ends[end] else { return };
             if socket.receive(batch).is_err() && !interface_exists(&self.names[end]) {
                 // Its node has lost its power. Until it is attached anew there is nothing to hear.
-                self.ends[end] = None;
+                retire(self.ends[end].take());
                 return;
             }
             let now = monotonic_ns();
