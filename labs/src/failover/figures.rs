@@ -32,6 +32,7 @@ impl Quantiles {
 
 #[derive(Clone, Debug, Deserialize)]
 pub(super) struct FlowsReport {
+    pub(super) now_ns: u64,
     pub(super) flows: usize,
     pub(super) established: usize,
     pub(super) alive: usize,

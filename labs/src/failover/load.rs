@@ -6,13 +6,15 @@ use super::bed::{Bed, until};
 use super::figures::{FlowsReport, ProbeReport, ProbeWindow, Stall};
 use super::generator::Generator;
 use super::outcome::{Kind, Phase};
+use crate::clock::monotonic_ns;
 use crate::error::{Error, Result};
 
 const FULLNAT: &str = "203.0.113.10:80";
 const DEFAULT: &str = "203.0.113.11:80";
 const PROBE: &str = "203.0.113.12:7";
-/// A stream that goes up hears of its arrival once a second.
-const PROGRESS_MS: f64 = 1_500.0;
+/// After the last lost probe every flow gets this long to go on before its next news counts: a stream that goes up
+/// hears once a second what arrived, and what it hears too early does not include the end of its stall.
+const RECOVERY_NS: u64 = 500_000_000;
 /// A gap is over when no probe has been lost for so long.
 const QUIET_NS: u64 = 300_000_000;
 /// hitless.md: a flow counts as lost when it has not gone on within ten seconds.
@@ -70,9 +72,17 @@ impl Load {
     /// What has not gone on when patience ends is lost; that is for the verdict, not an error.
     pub(super) fn settle(&mut self) -> Result<()> {
         let (flows, probe) = (&mut self.flows, &mut self.probe);
+        let called = monotonic_ns();
         let settled = until("flows and probe go on", PATIENCE, || {
+            let probes: ProbeReport = probe.ask("report")?;
+            let gaps = probes.windows.last().into_iter().flat_map(|window| &window.gaps);
+            let calm = gaps
+                .map(|gap| gap.last_lost_sent_ns + RECOVERY_NS)
+                .max()
+                .unwrap_or(0);
             let report: FlowsReport = flows.ask("report")?;
-            Ok(report.longest_without_progress_ms < PROGRESS_MS && quiet(&probe.ask("report")?))
+            let progress = report.now_ns as f64 - report.longest_without_progress_ms * 1e6;
+            Ok(quiet(&probes) && progress > called.max(calm) as f64)
         });
         flows.tell("wake")?;
         let answered = until("idle flows are answered", PATIENCE, || {

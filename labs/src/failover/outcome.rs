@@ -124,23 +124,23 @@ impl Phase {
     }
 }
 
-/// What the timeline names.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+/// What the timeline names, in the order of cause and effect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum Mark {
+    Command,
     LastBfdPacket,
     Cut,
     Killed,
     PeerDetects,
-    Role,
     Claimed,
+    Role,
     UpdateSent,
     UpdateArrives,
     RouterDetects,
     FibSwitched,
     FirstAnswer,
     LastFlow,
-    Command,
 }
 
 /// A moment of the timeline, in milliseconds from the event.

@@ -29,7 +29,10 @@ impl Collector<'_> {
     }
 
     fn sorted(mut self) -> Vec<Moment> {
-        self.moments.sort_by(|a, b| a.ms.total_cmp(&b.ms));
+        // Whoever sends an UPDATE notes it after the call, when it may have arrived already: what looks simultaneous
+        // is shown in the order of cause and effect.
+        self.moments
+            .sort_by_key(|moment| ((moment.ms * 10.0).round() as i64, moment.mark));
         self.moments
     }
 }
