@@ -126,6 +126,7 @@ impl Failover {
                 Ok(hello) => {
                     self.observed.heard(&hello.node, Instant::now());
                     self.handle(Input::PeerHello(hello));
+                    self.word_of_the_peer();
                 }
                 Err(error) => warn!(%error, "malformed hello"),
             },
@@ -133,9 +134,7 @@ impl Failover {
                 self.timeline
                     .record("caught-up", [("caught_up", caught_up.into())]);
                 self.handle(Input::CaughtUp(caught_up));
-                if caught_up {
-                    self.announcer.caught_up();
-                }
+                self.word_of_the_peer();
             }
             Command::Carrier { name, up } => {
                 self.uplinks.set_carrier(&name, up);
@@ -211,6 +210,13 @@ impl Failover {
                 .any(|peer| peer.liveness != Liveness::Up);
             self.announcer.set_able(alive, unseen, now);
             self.handle(Input::Uplink(alive));
+        }
+    }
+
+    /// Hellos come in order with the flows: whoever is caught up and hears one knows what the peer did before.
+    fn word_of_the_peer(&mut self) {
+        if self.election.status().caught_up {
+            self.announcer.caught_up();
         }
     }
 
