@@ -105,6 +105,8 @@ pub struct FlowDetail {
     pub established_ms: Option<f64>,
     pub sent: u64,
     pub received: u64,
+    /// Last verified message.
+    pub progress_ns: u64,
     pub retransmits_client: u32,
     pub retransmits_server: u32,
     pub failure: Option<(Failure, String)>,

@@ -33,8 +33,6 @@ impl Quantiles {
 #[derive(Clone, Debug, Deserialize)]
 pub(super) struct FlowsReport {
     pub(super) now_ns: u64,
-    pub(super) flows: usize,
-    pub(super) established: usize,
     pub(super) alive: usize,
     pub(super) longest_without_progress_ms: f64,
     pub(super) unanswered: usize,
@@ -59,6 +57,7 @@ pub(super) struct FlowDetail {
     pub(super) kind: String,
     pub(super) target: String,
     pub(super) backend: Option<String>,
+    pub(super) progress_ns: u64,
     pub(super) failure: Option<(String, String)>,
     pub(super) failed_ns: Option<u64>,
     /// One for each window.

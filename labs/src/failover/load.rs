@@ -11,6 +11,8 @@ use crate::error::{Error, Result};
 
 const FULLNAT: &str = "203.0.113.10:80";
 const DEFAULT: &str = "203.0.113.11:80";
+/// A flow that was never copied and whose client is silent goes on with the client's next word.
+const KEEPALIVE: &str = "2s";
 const PROBE: &str = "203.0.113.12:7";
 /// After the last lost probe every flow gets this long to go on before its next news counts: a stream that goes up
 /// hears once a second what arrived, and what it hears too early does not include the end of its stall.
@@ -27,16 +29,16 @@ pub(super) struct Load {
 }
 
 impl Load {
-    /// Opens all flows, half of them through each mode, and starts the probe.
-    pub(super) fn start(bed: &Bed, count: usize) -> Result<Self> {
+    /// Opens all flows, with or without TCP keepalive, half of them through each mode, and starts the probe.
+    pub(super) fn start(bed: &Bed, count: usize, keepalive: bool) -> Result<Self> {
         let client = bed.running.node("client")?;
         let words = |words: &[&str]| words.iter().map(|&word| word.to_owned()).collect::<Vec<_>>();
         let total = count.to_string();
-        let flows = Generator::start(
-            client,
-            "flows",
-            &words(&["--tcp", FULLNAT, "--tcp", DEFAULT, "--count", &total]),
-        )?;
+        let mut arguments = words(&["--tcp", FULLNAT, "--tcp", DEFAULT, "--count", &total]);
+        if keepalive {
+            arguments.extend(words(&["--keepalive", KEEPALIVE]));
+        }
+        let flows = Generator::start(client, "flows", &arguments)?;
         let probe = Generator::start(client, "probe", &words(&["--udp", PROBE]))?;
         let mut load = Self { flows, probe, count };
         let mut alive = 0;
@@ -163,11 +165,17 @@ impl Load {
     }
 }
 
-/// Flows whose connection exists and whose bytes do not move.
+/// Flows whose connection exists and whose bytes do not move. Idle ones count when they are asked and do not answer.
 fn stuck(report: &FlowsReport) -> usize {
-    let silent = usize::from(report.longest_without_progress_ms >= PATIENCE.as_secs_f64() * 1000.0);
-    let unopened = report.flows.saturating_sub(report.established);
-    report.unanswered + silent + unopened
+    let limit = u64::try_from(PATIENCE.as_nanos()).unwrap_or(u64::MAX);
+    let living = report
+        .details
+        .iter()
+        .filter(|flow| flow.failure.is_none() && flow.kind != "idle");
+    living
+        .filter(|flow| flow.progress_ns + limit <= report.now_ns)
+        .count()
+        + report.unanswered
 }
 
 fn quiet(report: &ProbeReport) -> bool {

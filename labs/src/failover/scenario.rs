@@ -54,7 +54,8 @@ pub(super) fn run(options: &Options) -> Result<Outcome> {
         "{} flows through two modes, probe at 1 kHz",
         options.flows
     ));
-    let load = Load::start(&bed, options.flows).inspect_err(|_| eprintln!("{}", bed.describe()))?;
+    let load = Load::start(&bed, options.flows, options.cut_sync)
+        .inspect_err(|_| eprintln!("{}", bed.describe()))?;
     if !options.cut_sync {
         until("every flow copied", START, || bed.is_redundant(PREFERRED))?;
     }

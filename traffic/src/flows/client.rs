@@ -6,6 +6,7 @@ use std::os::fd::AsFd;
 use std::rc::Rc;
 use std::time::Duration;
 
+use nix::sys::socket::{setsockopt, sockopt};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
@@ -49,8 +50,14 @@ impl Error {
 }
 
 /// Runs the flow at `index` of the records until it fails.
-pub async fn run(shared: Rc<Shared>, index: usize, hello: Hello, wake: watch::Receiver<u32>) {
-    let Err(error) = drive(&shared, index, hello, wake).await;
+pub async fn run(
+    shared: Rc<Shared>,
+    index: usize,
+    hello: Hello,
+    keepalive: Option<Duration>,
+    wake: watch::Receiver<u32>,
+) {
+    let Err(error) = drive(&shared, index, hello, keepalive, wake).await;
     if let Some(record) = shared.records.borrow_mut().get_mut(index) {
         record.failed(error.failure(), clock::now(), error.to_string());
     }
@@ -70,6 +77,7 @@ async fn drive(
     shared: &Shared,
     index: usize,
     hello: Hello,
+    keepalive: Option<Duration>,
     wake: watch::Receiver<u32>,
 ) -> Result<std::convert::Infallible, Error> {
     let Some(target) = shared.records.borrow().get(index).map(|record| record.target) else {
@@ -77,6 +85,9 @@ async fn drive(
     };
     let stream = TcpStream::connect(target).await.map_err(Error::Connect)?;
     stream.set_nodelay(true)?;
+    if let Some(time) = keepalive {
+        keep_alive(&stream, time)?;
+    }
     let mut flow = Flow {
         shared,
         index,
@@ -98,6 +109,13 @@ async fn drive(
         },
         Kind::Idle => flow.idle(wake).await,
     }
+}
+
+fn keep_alive(stream: &TcpStream, time: Duration) -> io::Result<()> {
+    let seconds = u32::try_from(time.as_secs()).unwrap_or(u32::MAX).max(1);
+    setsockopt(stream, sockopt::KeepAlive, &true)?;
+    setsockopt(stream, sockopt::TcpKeepIdle, &seconds)?;
+    Ok(setsockopt(stream, sockopt::TcpKeepInterval, &seconds)?)
 }
 
 impl Flow<'_> {

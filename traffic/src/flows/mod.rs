@@ -48,6 +48,9 @@ pub struct Options {
     /// Payload bytes of a message.
     #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=65_536))]
     pub payload: u32,
+    /// TCP keepalive after this time of silence; whole seconds.
+    #[arg(long, value_parser = humantime::parse_duration)]
+    pub keepalive: Option<Duration>,
     /// End after this time and print a report; otherwise on `quit` or end of input.
     #[arg(long, value_parser = humantime::parse_duration)]
     pub duration: Option<Duration>,
@@ -181,7 +184,13 @@ async fn open_all(shared: Rc<Shared>, options: Options, wake: watch::Receiver<u3
             ));
             records.len() - 1
         };
-        spawn_local(client::run(Rc::clone(&shared), index, hello, wake.clone()));
+        spawn_local(client::run(
+            Rc::clone(&shared),
+            index,
+            hello,
+            options.keepalive,
+            wake.clone(),
+        ));
     }
 }
 

@@ -208,6 +208,7 @@ impl Record {
                 .map(|at| at.saturating_sub(self.started) as f64 / 1e6),
             sent: self.sent,
             received: self.received,
+            progress_ns: self.progress,
             retransmits_client: self.retransmits_client,
             retransmits_server: self.retransmits_server,
             failure: self.end.as_ref().map(|end| (end.failure, end.reason.clone())),
