@@ -57,10 +57,47 @@ fn cached<T: Tables>(tables: &T, flow: &Flow, stamp: u32) -> NextHop {
         && flow.hop_stamp == stamp
         && let Some(hop) = tables.hop(flow.hop)
     {
-        // SAFETY: a slot of the array; a slot that changes has no tag meanwhile.
-        let hop = unsafe { *hop };
-        if hop.tag == flow.hop {
-            return hop;
+        // SAFETY: a slot of the array, there for as long as the program runs.
+        return unsafe { taken(hop, flow.hop) };
+    }
+    NextHop::default()
+}
+
+/// Puts a next hop into a slot that other CPUs may be reading. Volatile, so that the compiler keeps both stores
+/// of the tag and their places: whoever reads in between must find the tag missing.
+///
+/// # Safety
+/// A slot that is there for as long as the call takes.
+#[inline(always)]
+unsafe fn publish(slot: *mut NextHop, hop: &NextHop) {
+    // SAFETY: fields of the slot.
+    unsafe {
+        (&raw mut (*slot).tag).write_volatile(0);
+        (&raw mut (*slot).ifindex).write_volatile(hop.ifindex);
+        (&raw mut (*slot).destination).write_volatile(hop.destination);
+        (&raw mut (*slot).source).write_volatile(hop.source);
+        (&raw mut (*slot).tag).write_volatile(hop.tag);
+    }
+}
+
+/// The next hop of a slot if it has this tag before and after the rest is read; else one without tag.
+///
+/// # Safety
+/// As for [`publish`].
+#[inline(always)]
+unsafe fn taken(slot: *const NextHop, tag: u32) -> NextHop {
+    // SAFETY: fields of the slot.
+    unsafe {
+        if (&raw const (*slot).tag).read_volatile() == tag {
+            let hop = NextHop {
+                tag,
+                ifindex: (&raw const (*slot).ifindex).read_volatile(),
+                destination: (&raw const (*slot).destination).read_volatile(),
+                source: (&raw const (*slot).source).read_volatile(),
+            };
+            if (&raw const (*slot).tag).read_volatile() == tag {
+                return hop;
+            }
         }
     }
     NextHop::default()
@@ -87,14 +124,10 @@ fn look_up<F: Frame, T: Tables>(
     let Route::Via(hop) = route else { return route };
     let hop = hop.sealed();
     if let Some(slot) = tables.hop(hop.tag) {
-        // SAFETY: a slot of the array. Without tag while it is written: another CPU may read it.
+        // SAFETY: a slot of the array, there for as long as the program runs.
         unsafe {
-            if (*slot).tag != hop.tag {
-                (*slot).tag = 0;
-                (*slot).ifindex = hop.ifindex;
-                (*slot).destination = hop.destination;
-                (*slot).source = hop.source;
-                (*slot).tag = hop.tag;
+            if (&raw const (*slot).tag).read_volatile() != hop.tag {
+                publish(slot, &hop);
             }
         }
         flow.hop = hop.tag;
@@ -163,5 +196,58 @@ unsafe fn rewrite_ipv6(ip: *mut u8, (src, dst): (Address, Address), hops: u8) {
         *ip.add(7) -= hops;
         store(ip, 8, src);
         store(ip, 24, dst);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use core::cell::UnsafeCell;
+    use core::sync::atomic::{AtomicBool, Ordering};
+
+    struct Slot(UnsafeCell<NextHop>);
+
+    // SAFETY: what this test is about: all accesses are volatile.
+    unsafe impl Sync for Slot {}
+
+    fn numbered(number: u32) -> NextHop {
+        let bytes = number.to_be_bytes();
+        let mac = [2, 0, bytes[0], bytes[1], bytes[2], bytes[3]];
+        NextHop {
+            tag: 0,
+            ifindex: number,
+            destination: mac,
+            source: mac,
+        }
+        .sealed()
+    }
+
+    /// One CPU writes one next hop after the other, another one reads: never half of one and half of the next.
+    #[test]
+    fn a_next_hop_is_read_as_a_whole() {
+        let slot = Slot(UnsafeCell::new(numbered(0)));
+        let over = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let slot = &slot;
+                (1..2_000_000).for_each(|number| {
+                    // SAFETY: the slot outlives the thread.
+                    unsafe { publish(slot.0.get(), &numbered(number)) };
+                });
+                over.store(true, Ordering::Relaxed);
+            });
+            let mut whole = 0_u32;
+            while whole == 0 || !over.load(Ordering::Relaxed) {
+                // SAFETY: as above.
+                let (tag, hop) = unsafe {
+                    let tag = (&raw const (*slot.0.get()).tag).read_volatile();
+                    (tag, taken(slot.0.get(), tag))
+                };
+                if hop.tag != 0 {
+                    assert_eq!(hop, numbered(hop.ifindex), "of {tag:x}");
+                    whole += 1;
+                }
+            }
+        });
     }
 }
