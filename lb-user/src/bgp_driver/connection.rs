@@ -58,7 +58,7 @@ pub(super) struct Ends {
 /// The driver's side of a connection.
 pub(super) enum Connection {
     Connecting(AbortHandle),
-    Open(Rc<Shared>),
+    Open { shared: Rc<Shared>, task: AbortHandle },
 }
 
 /// What the driver and the task of a connection share; both run on the one thread.
@@ -101,15 +101,15 @@ impl Connection {
             wake: Notify::new(),
             closing: std::cell::Cell::new(false),
         });
-        tokio::task::spawn_local(serve(connection, Rc::clone(&shared), ends));
-        Connection::Open(shared)
+        let task = tokio::task::spawn_local(serve(connection, Rc::clone(&shared), ends)).abort_handle();
+        Connection::Open { shared, task }
     }
 
     /// Writes now what the socket takes, keeps the rest. An error means that the connection is lost.
     pub(super) fn send(&self, bytes: &[u8]) -> io::Result<()> {
         match self {
             Connection::Connecting(_) => Err(io::Error::from(io::ErrorKind::NotConnected)),
-            Connection::Open(shared) => shared.send(bytes),
+            Connection::Open { shared, .. } => shared.send(bytes),
         }
     }
 
@@ -117,9 +117,24 @@ impl Connection {
     pub(super) fn close(self) {
         match self {
             Connection::Connecting(task) => task.abort(),
-            Connection::Open(shared) => {
+            Connection::Open { shared, .. } => {
                 shared.closing.set(true);
                 shared.wake.notify_one();
+            }
+        }
+    }
+
+    /// Ends a connection that is lost, with everything that still waits in it.
+    pub(super) fn abort(self) {
+        match self {
+            Connection::Connecting(task) => task.abort(),
+            Connection::Open { shared, task } => {
+                if shared.has_waiting() {
+                    // Or the kernel would keep what it has for a neighbour that does not read. Without it only
+                    // memory is kept, and for a while.
+                    let _ = SockRef::from(&shared.stream).set_linger(Some(Duration::ZERO));
+                }
+                task.abort();
             }
         }
     }

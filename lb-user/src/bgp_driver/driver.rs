@@ -31,6 +31,8 @@ pub(super) struct Driver {
     verdicts: BTreeMap<IpAddr, bool>,
     next_peer: u32,
     connections: BTreeMap<ConnectionId, Connection>,
+    /// Ended while something was sent over them; the speaker has to hear of it.
+    lost: Vec<ConnectionId>,
     ends: Ends,
     /// Ends when no connection lives any more.
     all_closed: Option<mpsc::Receiver<()>>,
@@ -57,6 +59,7 @@ impl Driver {
             verdicts: BTreeMap::new(),
             next_peer: 1,
             connections: BTreeMap::new(),
+            lost: Vec::new(),
             ends: Ends { events, alive },
             all_closed: Some(all_closed),
             incoming: Some(incoming),
@@ -113,8 +116,12 @@ impl Driver {
     /// One input, then everything that follows from it.
     fn handle(&mut self, input: Input<'_>) {
         self.speaker.handle(Instant::now(), input);
-        while let Some(output) = self.speaker.poll_output() {
-            self.execute(output);
+        loop {
+            while let Some(output) = self.speaker.poll_output() {
+                self.execute(output);
+            }
+            let Some(connection) = self.lost.pop() else { return };
+            self.speaker.handle(Instant::now(), Input::Closed { connection });
         }
     }
 
@@ -204,7 +211,8 @@ impl Driver {
                 }
             }
             SocketEvent::Closed { connection } => {
-                if self.connections.remove(&connection).is_some() {
+                if let Some(lost) = self.connections.remove(&connection) {
+                    lost.abort();
                     self.handle(Input::Closed { connection });
                 }
             }
@@ -263,6 +271,7 @@ impl Driver {
             }
             Output::Send { connection, bytes } => self.send(connection, &bytes),
             Output::Close { connection } => {
+                self.lost.retain(|lost| *lost != connection);
                 if let Some(closing) = self.connections.remove(&connection) {
                     closing.close();
                 }
@@ -314,11 +323,11 @@ impl Driver {
         };
         if let Err(error) = open.send(bytes) {
             debug!(%error, "BGP connection lost while writing");
-            // The task finds the same error, or is told to stop; the speaker hears it through the queue.
-            let events = self.ends.events.clone();
-            tokio::task::spawn_local(async move {
-                let _ = events.send(SocketEvent::Closed { connection }).await;
-            });
+            // At once: whatever was sent after the gap would be read as if nothing were missing.
+            if let Some(lost) = self.connections.remove(&connection) {
+                lost.abort();
+            }
+            self.lost.push(connection);
         }
     }
 
@@ -383,11 +392,8 @@ mod tests {
 
     use super::*;
 
-    /// BFD may be up before the reconciler has told the driver of the neighbour. Were that lost, the session
-    /// would outlive BFD: a neighbour whose BFD was never up is not judged by it.
-    #[test]
-    fn a_verdict_of_bfd_that_comes_before_the_neighbour_counts() {
-        let mut driver = Driver::new(Setup {
+    fn driver() -> Driver {
+        Driver::new(Setup {
             speaker: SpeakerConfig {
                 local_as: 65001,
                 router_id: std::net::Ipv4Addr::new(10, 0, 0, 1),
@@ -397,12 +403,23 @@ mod tests {
             listen: Vec::new(),
             timeline: Timeline::new(),
             board: StatusBoard::new(),
-        });
-        let remote = IpAddr::from([192, 0, 2, 2]);
-        let peer = PeerConfig {
+        })
+    }
+
+    fn passive(remote: IpAddr) -> PeerConfig {
+        PeerConfig {
             passive: true,
             ..PeerConfig::new(remote, 65000)
-        };
+        }
+    }
+
+    /// BFD may be up before the reconciler has told the driver of the neighbour. Were that lost, the session
+    /// would outlive BFD: a neighbour whose BFD was never up is not judged by it.
+    #[test]
+    fn a_verdict_of_bfd_that_comes_before_the_neighbour_counts() {
+        let mut driver = driver();
+        let remote = IpAddr::from([192, 0, 2, 2]);
+        let peer = passive(remote);
         let put = |bfd| {
             Command::PutNeighbor(Box::new(Neighbor {
                 peer: peer.clone(),
@@ -419,5 +436,48 @@ mod tests {
         driver.command(Command::RemoveNeighbor(remote));
         driver.command(put(true));
         assert_eq!(state(&driver), BfdState::Unknown);
+    }
+    /// A neighbour that does not read costs the bound of the queue, then its connection: not the map entry alone.
+    #[test]
+    fn a_neighbour_that_does_not_read_loses_its_connection() {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        let local = tokio::task::LocalSet::new();
+        local.block_on(&runtime, async {
+            let remote = IpAddr::from([127, 0, 0, 1]);
+            let listener = tokio::net::TcpListener::bind((remote, 0)).await.unwrap();
+            let neighbour = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+            let (stream, from) = listener.accept().await.unwrap();
+            let mut driver = driver();
+            driver.command(Command::PutNeighbor(Box::new(Neighbor {
+                peer: passive(remote),
+                bfd: false,
+            })));
+            driver.accepted(stream, from);
+            let connection = *driver.connections.first_key_value().unwrap().0;
+            let message = vec![0; 1 << 20];
+            for _ in 0..64 {
+                driver.send(connection, &message);
+            }
+            assert!(driver.connections.is_empty());
+            driver.handle(Input::Timeout);
+            let ended = async {
+                let mut buffer = vec![0; 1 << 16];
+                loop {
+                    neighbour.readable().await.unwrap();
+                    match neighbour.try_read(&mut buffer) {
+                        Ok(0) => return,
+                        Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return,
+                        _ => {}
+                    }
+                }
+            };
+            tokio::time::timeout(Duration::from_secs(10), ended)
+                .await
+                .unwrap();
+            assert!(driver.lost.is_empty());
+        });
     }
 }
