@@ -3,7 +3,7 @@
 use crate::derive::{Unknown, unknown};
 use crate::header::{Class, Packet, parse};
 use crate::rewrite::transmit;
-use crate::state::{TURNING, promote, restarts, touch, turn};
+use crate::state::{TURNING, disowned, promote, restarts, touch, turn};
 use crate::{Counter, DropReason, Flow, Frame, Tables, Tier, Verdict, icmp};
 
 /// Decides about a packet and rewrites it in place. `now` is CLOCK_MONOTONIC in nanoseconds; a
@@ -65,6 +65,10 @@ fn find<F: Frame, T: Tables>(
     } else if let Some(flow) = tables.flow(Tier::Embryonic, &packet.key) {
         if packet.fragment {
             return (None, fragment);
+        }
+        // SAFETY: as above.
+        if disowned(packet, unsafe { &*flow }) {
+            return (None, (core::ptr::null_mut(), Some(DropReason::UnknownReset)));
         }
         // SAFETY: as above.
         if advance(tables, Tier::Embryonic, packet, unsafe { &mut *flow }, now) {

@@ -15,6 +15,18 @@ pub(crate) fn restarts(packet: &Packet, flow: &Flow) -> bool {
         && flow.flags & (FlowFlags::CLOSED | FlowFlags::REVERSE) == FlowFlags::CLOSED
 }
 
+/// A RST is all that the backend has said of a flow that was taken up mid-stream: it is likely that it does not
+/// know the flow, because the flow's own backend is another one. That is nobody's reason to reset the client
+/// (invariant I1).
+#[inline(always)]
+pub(crate) fn disowned(packet: &Packet, flow: &Flow) -> bool {
+    const TAKEN_UP: u8 = FlowFlags::REVERSE | FlowFlags::DERIVED;
+    packet.flags & Seen::RST != 0
+        && packet.key.protocol == protocol::TCP
+        && flow.flags & TAKEN_UP == TAKEN_UP
+        && flow.seen == 0
+}
+
 /// Stamps the flow with this packet.
 #[inline(always)]
 pub(crate) fn touch<T: Tables>(tables: &T, packet: &Packet, flow: &mut Flow, now: u64) {
