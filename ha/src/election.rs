@@ -1,75 +1,16 @@
 //! The election of one node over all its instances: state, timers and the order of what is to be done.
 
 use std::collections::VecDeque;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
+use crate::config::{Config, ConfigError, InstanceConfig, Timing, check};
+use crate::drain::Drain;
 use crate::elect::{self, Candidate, Gate, Hold};
 use crate::event::{Input, InstanceId, Output};
-use crate::hello::{Hello, InstanceHello, MAX_INSTANCES, valid_name};
+use crate::hello::{Hello, InstanceHello};
 use crate::peer::{Heard, Peer};
 use crate::role::{Cause, Role, Standing};
 use crate::status::{Counters, InstanceStatus, Status};
-
-#[derive(Clone, Debug)]
-pub struct Config {
-    pub node: String,
-    /// Random at each start: tells this incarnation from the last one.
-    pub boot: u64,
-    /// Names of the peers; empty: a lone node.
-    pub peers: Vec<String>,
-    pub instances: Vec<InstanceConfig>,
-    pub timing: Timing,
-}
-
-#[derive(Clone, Debug)]
-pub struct InstanceConfig {
-    pub name: String,
-    /// Higher is preferred; of equal ones the lower node name.
-    pub priority: u32,
-    /// Take the instance from a live holder of lower priority, once caught up.
-    pub preempt: bool,
-}
-
-#[derive(Clone, Copy, Debug)]
-pub struct Timing {
-    /// A lone node claims after it.
-    pub lone_hold: Duration,
-    /// A node with peers waits so long for a sign of them before it claims.
-    pub start_hold: Duration,
-    pub hello_interval: Duration,
-    /// A peer that is known by its hellos alone (BFD never came up) is dead after so much silence.
-    pub hello_dead: Duration,
-    /// A drain ends after it even though a live peer has not taken over.
-    pub drain_limit: Duration,
-    /// A drain without any peer that could take over ends after it.
-    pub drain_alone: Duration,
-    /// Run so late, a peer may have taken over: this node's table is no longer the authority.
-    pub freeze: Duration,
-}
-
-impl Default for Timing {
-    fn default() -> Self {
-        Self {
-            lone_hold: Duration::from_millis(200),
-            start_hold: Duration::from_secs(1),
-            hello_interval: Duration::from_millis(200),
-            hello_dead: Duration::from_secs(1),
-            drain_limit: Duration::from_secs(20),
-            drain_alone: Duration::from_secs(1),
-            freeze: Duration::from_millis(300),
-        }
-    }
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ConfigError {
-    #[error("{0:?} is no valid name: 1 to 64 bytes without spaces")]
-    Name(String),
-    #[error("{0:?} is named twice")]
-    Twice(String),
-    #[error("{0} instances are more than {MAX_INSTANCES}")]
-    TooMany(usize),
-}
 
 #[derive(Debug)]
 struct Instance {
@@ -78,13 +19,6 @@ struct Instance {
     holds: bool,
     standing: Standing,
     cause: Cause,
-}
-
-#[derive(Debug)]
-struct Drain {
-    limit: Instant,
-    alone: Instant,
-    done: bool,
 }
 
 #[derive(Debug)]
@@ -184,11 +118,7 @@ impl Election {
     }
 
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let drain = self
-            .drain
-            .as_ref()
-            .filter(|d| !d.done)
-            .map(|d| d.limit.min(d.alone.max(self.next_hello)));
+        let drain = self.drain.as_ref().and_then(|d| d.deadline(self.next_hello));
         let peers = self.peers.iter().filter_map(Peer::deadline);
         let hello = (!self.peers.is_empty()).then_some(self.next_hello);
         [self.hold, self.doubt, drain, hello]
@@ -222,7 +152,7 @@ impl Election {
             node: self.node.clone(),
             boot: self.boot,
             draining: self.drain.is_some(),
-            drained: self.drain.as_ref().is_some_and(|d| d.done),
+            drained: self.drain.is_some() && self.taken_over(),
             uplink: self.uplink,
             caught_up: self.caught_up,
             instances: instances.collect(),
@@ -289,12 +219,10 @@ impl Election {
                 )
             }
             Input::Drain => {
-                let (limit, alone) = (now + self.timing.drain_limit, now + self.timing.drain_alone);
-                self.drain.get_or_insert(Drain {
-                    limit,
-                    alone,
-                    done: false,
-                });
+                let timing = &self.timing;
+                self.drain
+                    .get_or_insert_with(|| Drain::new(now, timing))
+                    .ask_again(now, timing);
                 (Cause::Drain, false)
             }
             Input::Undrain => {
@@ -395,24 +323,23 @@ impl Election {
         }
     }
 
+    /// Whether a synchronised peer that stays holds every instance.
+    fn taken_over(&self) -> bool {
+        let taken = |name: &str| {
+            let mut heirs = self.peers.iter().filter_map(|p| p.candidate(name));
+            heirs.any(|o| o.holds && !o.draining && o.standing == Standing::Current)
+        };
+        self.instances.iter().all(|i| !i.holds && taken(&i.config.name))
+    }
+
     /// Ends the drain when a synchronised peer holds everything, or when waiting longer would be in vain.
     fn watch_drain(&mut self, now: Instant) {
-        let peers = &self.peers;
-        let Some(drain) = self.drain.as_mut().filter(|d| !d.done) else {
-            return;
-        };
-        let taken = |name: &str| {
-            let heirs = peers.iter().filter_map(|p| p.candidate(name));
-            heirs
-                .into_iter()
-                .any(|o| o.holds && !o.draining && o.standing == Standing::Current)
-        };
-        let complete = self.instances.iter().all(|i| !i.holds && taken(&i.config.name));
-        let heir = peers
+        let complete = self.taken_over();
+        let heir = self
+            .peers
             .iter()
             .any(|p| p.alive() && p.hello().is_none_or(|h| h.uplink && !h.draining));
-        if complete || now >= drain.limit || (!heir && now >= drain.alone) {
-            drain.done = true;
+        if let Some(complete) = self.drain.as_mut().and_then(|d| d.watch(now, complete, heir)) {
             self.turn.push(Output::Drained { complete });
         }
     }
@@ -455,23 +382,4 @@ impl Election {
 
 fn id(index: usize) -> InstanceId {
     InstanceId(u32::try_from(index).unwrap_or(u32::MAX))
-}
-
-fn check(config: &Config) -> Result<(), ConfigError> {
-    if config.instances.len() > MAX_INSTANCES {
-        return Err(ConfigError::TooMany(config.instances.len()));
-    }
-    let nodes: Vec<&String> = std::iter::once(&config.node).chain(&config.peers).collect();
-    let instances: Vec<&String> = config.instances.iter().map(|i| &i.name).collect();
-    for names in [nodes, instances] {
-        for (index, name) in names.iter().enumerate() {
-            if !valid_name(name) {
-                return Err(ConfigError::Name((*name).clone()));
-            }
-            if names.iter().take(index).any(|earlier| earlier == name) {
-                return Err(ConfigError::Twice((*name).clone()));
-            }
-        }
-    }
-    Ok(())
 }

@@ -19,6 +19,8 @@
     reason = "the order of outputs must not depend on a hasher"
 )]
 
+mod config;
+mod drain;
 pub mod elect;
 mod election;
 mod event;
@@ -30,7 +32,8 @@ mod status;
 #[cfg(test)]
 mod tests;
 
-pub use election::{Config, ConfigError, Election, InstanceConfig, Timing};
+pub use config::{Config, ConfigError, InstanceConfig, Timing};
+pub use election::Election;
 pub use event::{Input, InstanceId, Output};
 pub use hello::{DecodeError, Hello, InstanceHello, MAX_HELLO, MAX_INSTANCES, MAX_NAME};
 pub use role::{Cause, Role, Standing};

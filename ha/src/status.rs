@@ -8,6 +8,7 @@ pub struct Status {
     pub node: String,
     pub boot: u64,
     pub draining: bool,
+    /// Draining, and a synchronised peer holds every instance now.
     pub drained: bool,
     pub uplink: bool,
     pub caught_up: bool,

@@ -312,11 +312,10 @@ fn a_drain_without_a_peer_ends_by_itself() {
         .enable_time()
         .build()
         .unwrap();
-    // The second one, as of an operator and then of the service manager, finds the drain at its end.
+    // The second one, as of an operator and then of the service manager, waits for its own end.
     for _ in 0..2 {
-        node.handle.send(Command::Drain);
-        let drained =
-            runtime.block_on(async { tokio::time::timeout(support::DEADLINE, node.handle.drained()).await });
+        let end = node.handle.drain_to_the_end();
+        let drained = runtime.block_on(async { tokio::time::timeout(support::DEADLINE, end).await });
         assert_eq!(drained, Ok(Drained::Alone));
     }
     node.handle.send(Command::Undrain);

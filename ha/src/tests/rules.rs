@@ -373,6 +373,55 @@ fn a_drain_that_nobody_answers_is_bounded() {
     assert!(world.log(0).contains(&Output::Drained { complete: false }));
 }
 
+fn drained(world: &World) -> bool {
+    world.nodes[0].election.as_ref().unwrap().status().drained
+}
+
+fn ends(world: &World) -> usize {
+    let log = world.log(0);
+    log.iter().filter(|o| matches!(o, Output::Drained { .. })).count()
+}
+
+#[test]
+fn a_drain_that_failed_is_not_drained_and_may_be_asked_for_again() {
+    let mut world = World::settled(true);
+    world.lose_sync();
+    world.input(0, Input::Drain);
+    world.run_ms(20_000);
+    assert_eq!((ends(&world), drained(&world)), (1, false));
+    world.clear_logs();
+    world.input(0, Input::Drain);
+    world.run_ms(19_999);
+    assert_eq!(ends(&world), 0, "the limits are new");
+    world.run_ms(1);
+    assert!(world.log(0).contains(&Output::Drained { complete: false }));
+    world.catch_up();
+    assert!(drained(&world), "late, but taken over");
+    assert!(world.log(0).contains(&Output::Drained { complete: true }));
+}
+
+#[test]
+fn a_drained_node_whose_heir_is_gone_is_not_drained() {
+    let mut world = World::settled(true);
+    world.input(0, Input::Drain);
+    world.deliver_all();
+    assert!(drained(&world));
+    world.clear_logs();
+    world.input(0, Input::Drain);
+    assert!(
+        world.log(0).contains(&Output::Drained { complete: true }),
+        "still true"
+    );
+    world.kill(1);
+    world.bfd_at(0, false);
+    assert!(!drained(&world));
+    world.clear_logs();
+    world.input(0, Input::Drain);
+    assert_eq!(ends(&world), 0, "the traffic is here again");
+    world.run_ms(1000);
+    assert!(world.log(0).contains(&Output::Drained { complete: false }));
+}
+
 #[test]
 fn a_drained_node_serves_when_the_last_peer_dies() {
     let mut world = World::settled(true);

@@ -13,7 +13,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{info, warn};
 
 use super::Running;
-use crate::failover::{Command, Drained};
+use crate::failover::Drained;
 use crate::reconciler;
 
 /// Above the limits of the election, in case its thread is gone.
@@ -70,11 +70,10 @@ impl Signals {
 
     async fn drain(&mut self, running: &Running) {
         info!("draining: the roles go to the peer");
-        running.failover.send(Command::Drain);
         tokio::select! {
-            outcome = running.failover.drained() => match outcome {
+            outcome = running.failover.drain_to_the_end() => match outcome {
                 Drained::Complete => info!("drained: the peer holds every role and has all flows"),
-                Drained::Alone | Drained::No => warn!("nobody could take over; stopping all the same"),
+                Drained::Alone => warn!("nobody could take over; stopping all the same"),
             },
             () = tokio::time::sleep(DRAIN) => warn!("the drain did not end in time"),
             _ = self.terminate.recv() => warn!("second signal: not waiting any longer"),

@@ -28,7 +28,7 @@ use std::sync::Arc;
 use std::thread::{Builder, JoinHandle};
 
 use ipnet::IpNet;
-use tokio::sync::watch;
+use tokio::sync::oneshot;
 
 use self::holder::{Holder, Placed};
 pub use self::inbox::Lane;
@@ -64,14 +64,14 @@ pub enum Command {
     PutUplink(IpAddr),
     RemoveUplink(IpAddr),
     Drain,
+    /// As `Drain`; its end is told.
+    DrainAndTell(oneshot::Sender<Drained>),
     Undrain,
 }
 
-/// How far a drain has come.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// How a drain has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Drained {
-    #[default]
-    No,
     /// A peer that has all flows holds every instance.
     Complete,
     /// Nobody could take over within the limit.
@@ -84,7 +84,6 @@ pub struct FailoverHandle {
     commands: Entrance,
     /// What an election cannot change while it runs.
     instances: Arc<BTreeMap<String, (u32, bool)>>,
-    drained: watch::Receiver<Drained>,
 }
 
 impl FailoverHandle {
@@ -93,13 +92,12 @@ impl FailoverHandle {
         self.commands.send(command);
     }
 
-    /// Waits until a drain has ended one way or the other. The election bounds it.
-    pub async fn drained(&self) -> Drained {
-        let mut drained = self.drained.clone();
-        match drained.wait_for(|state| *state != Drained::No).await {
-            Ok(state) => *state,
-            Err(_) => Drained::Alone,
-        }
+    /// Drains and waits until that has ended one way or the other. The election bounds it. An earlier drain that has
+    /// ended is judged anew.
+    pub async fn drain_to_the_end(&self) -> Drained {
+        let (end, ended) = oneshot::channel();
+        self.send(Command::DrainAndTell(end));
+        ended.await.unwrap_or(Drained::Alone)
     }
 }
 
@@ -194,7 +192,6 @@ pub enum StartError {
 /// The queue of commands, which may be filled before the thread starts.
 pub struct Inbox {
     queues: Queues,
-    drained: watch::Sender<Drained>,
 }
 
 impl Inbox {
@@ -207,7 +204,6 @@ impl Inbox {
 /// Makes the handle and the queue behind it.
 pub fn inbox(instances: &[Instance]) -> io::Result<(FailoverHandle, Inbox)> {
     let queues = Queues::new()?;
-    let (drained_sender, drained) = watch::channel(Drained::No);
     let fixed = instances
         .iter()
         .map(|instance| (instance.name.clone(), (instance.priority, instance.preempt)))
@@ -215,21 +211,14 @@ pub fn inbox(instances: &[Instance]) -> io::Result<(FailoverHandle, Inbox)> {
     let handle = FailoverHandle {
         commands: queues.entrance(),
         instances: Arc::new(fixed),
-        drained,
     };
-    Ok((
-        handle,
-        Inbox {
-            queues,
-            drained: drained_sender,
-        },
-    ))
+    Ok((handle, Inbox { queues }))
 }
 
 /// Opens the sockets and starts the thread. It ends when all handles and lanes are gone.
 pub fn spawn(setup: Setup, inbox: Inbox) -> Result<JoinHandle<()>, StartError> {
     let holder = Holder::open().map_err(StartError::Sockets)?;
-    let failover = thread::Failover::new(setup, holder, inbox.drained)?;
+    let failover = thread::Failover::new(setup, holder)?;
     let run = move || {
         realtime::enter("failover", realtime::FAILOVER);
         failover.run(inbox.queues);

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use bfd::{Diagnostic, State};
 use ha::{Cause, Election, Hello, Input, InstanceConfig, InstanceId, Liveness, Output, Role, Timing};
-use tokio::sync::watch;
+use tokio::sync::oneshot;
 use tracing::{info, warn};
 
 use super::announcer::Announcer;
@@ -38,18 +38,15 @@ pub(super) struct Failover {
     observed: Observed,
     bgp: BgpHandle,
     hello: HelloSink,
-    drained: watch::Sender<Drained>,
+    /// Who waits for the end of the drain.
+    waiting: Vec<oneshot::Sender<Drained>>,
     timeline: Timeline,
     board: StatusBoard,
     publish_at: Instant,
 }
 
 impl Failover {
-    pub(super) fn new(
-        setup: Setup,
-        holder: Holder,
-        drained: watch::Sender<Drained>,
-    ) -> Result<Self, StartError> {
+    pub(super) fn new(setup: Setup, holder: Holder) -> Result<Self, StartError> {
         let now = Instant::now();
         let instances = setup.instances.iter().map(|instance| InstanceConfig {
             name: instance.name.clone(),
@@ -78,7 +75,7 @@ impl Failover {
             peers: setup.peers.into_iter().map(|peer| (peer.address, peer)).collect(),
             bgp: setup.bgp,
             hello: setup.hello,
-            drained,
+            waiting: Vec::new(),
             timeline: setup.timeline,
             board: setup.board,
             publish_at: now,
@@ -145,20 +142,21 @@ impl Failover {
             Command::PutAddresses { instance, placed } => self.put_addresses(&instance, placed),
             Command::PutUplink(neighbour) => self.uplinks.put_neighbour(neighbour, Instant::now()),
             Command::RemoveUplink(neighbour) => self.uplinks.remove_neighbour(neighbour),
-            Command::Drain => {
-                self.timeline.record("drain", []);
-                // Asked again, a drain goes on from where it is, and may have ended.
-                if !self.election.status().draining {
-                    self.drained.send_replace(Drained::No);
-                }
-                self.handle(Input::Drain);
+            Command::Drain => self.drain(),
+            Command::DrainAndTell(end) => {
+                self.waiting.push(end);
+                self.drain();
             }
             Command::Undrain => {
                 self.timeline.record("undrain", []);
-                self.drained.send_replace(Drained::No);
                 self.handle(Input::Undrain);
             }
         }
+    }
+
+    fn drain(&mut self) {
+        self.timeline.record("drain", []);
+        self.handle(Input::Drain);
     }
 
     fn bfd(&mut self, change: &Change) {
@@ -273,7 +271,10 @@ impl Failover {
                     } else {
                         Drained::Alone
                     };
-                    self.drained.send_replace(state);
+                    for waiting in self.waiting.drain(..) {
+                        // Whoever does not wait any longer does not matter.
+                        let _ = waiting.send(state);
+                    }
                 }
             }
         }
