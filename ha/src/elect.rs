@@ -64,25 +64,35 @@ pub fn hold(me: &Candidate<'_>, preempt: bool, others: &[Candidate<'_>], gate: G
     }
 }
 
-/// A peer holds the instance and lives: claim it only with an equal flow table, and with a reason.
+/// A peer holds the instance and lives: claim it only with a reason, and, as long as that peer can serve, with an equal
+/// flow table.
 fn take_over(me: &Candidate<'_>, preempt: bool, holder: &Candidate<'_>, first: bool) -> Hold {
-    if me.standing != Standing::Current || !first {
+    if !first {
         Hold::Keep
     } else if me.uplink && !holder.uplink {
         Hold::Claim(Cause::PeerFault)
-    } else if !me.draining && holder.draining {
+    } else if me.standing != Standing::Current || me.draining {
+        Hold::Keep
+    } else if holder.draining {
         Hold::Claim(Cause::PeerDraining)
-    } else if preempt && !me.draining && me.priority > holder.priority {
+    } else if preempt && me.priority > holder.priority {
         Hold::Claim(Cause::Preemption)
     } else {
         Hold::Keep
     }
 }
 
+/// Fit to take an instance from a holder that drains.
+fn heir(other: &Candidate<'_>) -> bool {
+    other.uplink && !other.draining && other.standing == Standing::Current
+}
+
 /// The role that this node shows. No two live nodes show the same one once each knows what the other says.
+///
+/// A draining holder asks for traffic until there is an heir, because the others lack its flows; that it drains is in its
+/// hello all the same.
 pub fn role(me: &Candidate<'_>, others: &[Candidate<'_>]) -> Role {
-    let all_leaving = !others.is_empty() && others.iter().all(|o| o.draining);
-    if me.draining && !(me.holds && all_leaving) {
+    if me.draining && (!me.holds || others.is_empty() || others.iter().any(heir)) {
         Role::Draining
     } else if !me.uplink && others.iter().any(|o| o.uplink) {
         Role::Fault

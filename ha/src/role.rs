@@ -9,7 +9,7 @@ pub enum Role {
     Joining,
     Backup,
     Master,
-    /// Asked to leave; still forwards, and holds the instance until a peer has claimed it.
+    /// Asked to leave, with a peer that has the flows; still forwards, and holds the instance until that peer has claimed it.
     Draining,
     /// No uplink while a peer has one.
     Fault,

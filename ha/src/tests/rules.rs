@@ -354,9 +354,14 @@ fn a_drain_does_not_hand_over_to_a_node_that_lacks_flows() {
     world.clear_logs();
     world.input(0, Input::Drain);
     world.run_ms(5000);
-    assert_eq!(world.roles(), [DRAINING, JOINING]);
+    // Nor do the routers: MASTER is announced until somebody has the flows.
+    assert_eq!(world.roles(), [MASTER, JOINING]);
     assert_eq!(world.holds(), [true, false]);
-    world.catch_up();
+    world.input(1, Input::CaughtUp(true));
+    world.deliver(0);
+    assert_eq!(world.roles(), [DRAINING, MASTER]);
+    world.deliver_all();
+    assert_eq!(world.roles(), [DRAINING, MASTER]);
     assert_eq!(world.holds(), [false, true]);
     assert!(world.log(0).contains(&Output::Drained { complete: true }));
 }
@@ -457,6 +462,17 @@ fn without_an_uplink_the_role_goes_to_a_peer_that_has_one() {
     world.input(0, Input::Uplink(true));
     world.deliver_all();
     assert_eq!(world.roles(), [MASTER, BACKUP]);
+}
+
+#[test]
+fn without_an_uplink_the_role_goes_even_to_a_peer_that_lacks_flows() {
+    let mut world = World::settled(true);
+    world.lose_sync();
+    world.input(0, Input::Uplink(false));
+    world.deliver_all();
+    assert_eq!(world.roles(), [FAULT, MASTER]);
+    assert_eq!(world.holds(), [false, true]);
+    assert_eq!(world.last_cause(1), Some(Cause::PeerFault));
 }
 
 #[test]
