@@ -19,7 +19,7 @@ use tracing::debug;
 use super::catalog::Catalog;
 use super::maps::Maps;
 use super::record::{self, Pair};
-use super::table::{Cursor, Expect};
+use super::table::{Cursor, Expect, Table};
 
 /// Entries read from the map at once.
 const SLICE: u32 = 4096;
@@ -47,6 +47,8 @@ pub(super) struct Shared {
     pub(super) refused: AtomicU64,
 }
 
+pub(super) type Entries = Table<FlowKey, Flow>;
+
 /// A handle; clones share the table.
 #[derive(Clone)]
 pub struct FlowTable(pub(super) Arc<Shared>);
@@ -56,6 +58,21 @@ pub struct FlowTable(pub(super) Arc<Shared>);
 pub struct Walk {
     cursor: Cursor,
     over: bool,
+}
+
+/// The other half of a flow, unless it is missing or another flow has its key by now.
+pub(super) fn other_half(table: &Entries, key: &FlowKey, flow: &Flow) -> io::Result<Option<Flow>> {
+    let other = flow.reply_key(key);
+    Ok(table.get(&other)?.filter(|half| half.reply_key(&other) == *key))
+}
+
+/// Removes one half, and the other one when it is of the same flow.
+pub(super) fn remove_both(table: &Entries, key: &FlowKey, flow: &Flow) -> io::Result<()> {
+    table.remove(key)?;
+    if other_half(table, key, flow)?.is_some() {
+        table.remove(&flow.reply_key(key))?;
+    }
+    Ok(())
 }
 
 impl FlowTable {
@@ -119,7 +136,7 @@ impl FlowTable {
                 self.remove(&pair.key, &existing)?;
             }
         }
-        if !self.may_claim(&pair)? {
+        if !self.claims(&pair, record, now)? {
             applied.refused += 1;
             return Ok(());
         }
@@ -129,8 +146,11 @@ impl FlowTable {
             table.remove(&pair.reverse_key)?;
             return Err(error);
         }
-        self.0.maps.embryonic.remove(&pair.key)?;
-        self.0.maps.embryonic.remove(&pair.reverse_key)?;
+        let embryonic = &self.0.maps.embryonic;
+        if let Some(flow) = embryonic.get(&pair.key)? {
+            remove_both(embryonic, &pair.key, &flow)?;
+        }
+        embryonic.remove(&pair.reverse_key)?;
         applied.installed += 1;
         Ok(())
     }
@@ -140,16 +160,26 @@ impl FlowTable {
         self.describe(key, flow, now).age > record.age + MOVED
     }
 
-    /// Whether nobody else has the reverse key.
-    fn may_claim(&self, pair: &Pair) -> io::Result<bool> {
-        let ours = |reverse: Flow| reverse.reply_key(&pair.reverse_key) == pair.key;
-        for table in [&self.0.maps.established, &self.0.maps.embryonic] {
-            if table
-                .get(&pair.reverse_key)?
-                .is_some_and(|reverse| !ours(reverse))
-            {
+    /// Whether the reverse key is this flow's. What a hand-over left behind is no obstacle: a flow that has ended,
+    /// or that went silent here long before the peer saw the newer one, gives way with both halves; so does one
+    /// that has not proved to be alive.
+    fn claims(&self, pair: &Pair, record: &FlowRecord, now: u32) -> io::Result<bool> {
+        let maps = &self.0.maps;
+        let foreign = |table: &Entries| -> io::Result<Option<Flow>> {
+            let occupant = table.get(&pair.reverse_key)?;
+            Ok(occupant.filter(|reverse| reverse.reply_key(&pair.reverse_key) != pair.key))
+        };
+        if let Some(reverse) = foreign(&maps.established)? {
+            let forward = other_half(&maps.established, &pair.reverse_key, &reverse)?;
+            let idle = forward.map_or(u64::MAX, |flow| flow.idle_ms(now));
+            let idle = Duration::from_millis(idle.min(reverse.idle_ms(now)));
+            if !reverse.has(FlowFlags::CLOSED) && idle <= record.age + MOVED {
                 return Ok(false);
             }
+            remove_both(&maps.established, &pair.reverse_key, &reverse)?;
+        }
+        if let Some(reverse) = foreign(&maps.embryonic)? {
+            remove_both(&maps.embryonic, &pair.reverse_key, &reverse)?;
         }
         Ok(true)
     }
@@ -170,17 +200,7 @@ impl FlowTable {
 
     /// Removes both directions.
     pub(super) fn remove(&self, key: &FlowKey, flow: &Flow) -> io::Result<()> {
-        let table = &self.0.maps.established;
-        table.remove(key)?;
-        let other = flow.reply_key(key);
-        // Only when it is the other half of this flow, not of one that came after it.
-        if table
-            .get(&other)?
-            .is_some_and(|reverse| reverse.reply_key(&other) == *key)
-        {
-            table.remove(&other)?;
-        }
-        Ok(())
+        remove_both(&self.0.maps.established, key, flow)
     }
 
     /// The flow with this identity, if it is established.
@@ -253,7 +273,7 @@ impl FlowTable {
             .count() as u64
     }
 
-    fn for_each_remote(&self, mut see: impl FnMut(&super::table::Table<FlowKey, Flow>, &FlowKey, &Flow)) {
+    fn for_each_remote(&self, mut see: impl FnMut(&Entries, &FlowKey, &Flow)) {
         let table = &self.0.maps.established;
         let mut cursor = Cursor::default();
         loop {

@@ -24,6 +24,8 @@ mod record;
 mod services;
 mod sweep;
 pub mod table;
+#[cfg(test)]
+mod tests;
 mod thread;
 
 use std::sync::{Arc, RwLock};

@@ -1,0 +1,164 @@
+//! The flow table and its sweep on maps of their own; no packet is involved.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test that cannot go on says so"
+)]
+
+use std::net::IpAddr;
+use std::sync::{Arc, RwLock};
+use std::time::Duration;
+
+use aya::EbpfLoader;
+use lb_common::{Flow, FlowFlags, FlowKey, map};
+use sync::{Change, FlowIdentity, FlowRecord, FlowState};
+
+use super::catalog::{Catalog, Entry, Extent};
+use super::flow_table::{Applied, FlowTable, other_half};
+use super::maps::{self, Maps};
+use super::table::Expect;
+use super::{object, record};
+use crate::desired::{Endpoint, Mode, Protocol, Select, Service, ServiceKey};
+
+const VIP: &str = "203.0.113.10";
+const BACKEND: &str = "10.0.2.21";
+const TIMEOUT: Duration = Duration::from_secs(600);
+const TCP: u8 = 6;
+
+fn ip(text: &str) -> IpAddr {
+    text.parse().unwrap()
+}
+
+/// Fresh maps, which takes root, and one service.
+fn table() -> FlowTable {
+    let mut loader = EbpfLoader::new();
+    for name in [map::ESTABLISHED, map::EMBRYONIC] {
+        loader.map_max_entries(name, 1024);
+    }
+    let mut ebpf = loader
+        .load(object::PROGRAMS)
+        .expect("this test makes BPF maps: run it as root");
+    let (maps, _) = maps::take(&mut ebpf).unwrap();
+    let key = ServiceKey {
+        vip: ip(VIP),
+        port: 80,
+        protocol: Protocol::Tcp,
+    };
+    let service = Service {
+        name: "web".into(),
+        key,
+        mode: Mode::FullNat,
+        select: Select::Hash,
+        instance: "default".into(),
+        idle_timeout: TIMEOUT,
+        endpoints: vec![Endpoint {
+            address: ip(BACKEND),
+            port: 8080,
+            weight: 1,
+        }],
+    };
+    let mut catalog = Catalog::default();
+    let entry = Entry {
+        id: 1,
+        extent: Extent::default(),
+        service: Some(service),
+    };
+    catalog.insert(key, entry);
+    FlowTable::new(Arc::new(maps), Arc::new(RwLock::new(catalog)))
+}
+
+/// A flow of some client by some source port.
+fn flow(client: &str, snat: u16, age: Duration) -> FlowRecord {
+    FlowRecord {
+        identity: FlowIdentity {
+            protocol: TCP,
+            client: sync::Endpoint::new(ip(client), 40_000),
+            vip: sync::Endpoint::new(ip(VIP), 80),
+        },
+        backend: sync::Endpoint::new(ip(BACKEND), 8080),
+        snat: Some(sync::Endpoint::new(ip(VIP), snat)),
+        state: FlowState::Established,
+        age,
+        flags: sync::FlowFlags::default(),
+    }
+}
+
+fn upsert(table: &FlowTable, record: FlowRecord) -> Applied {
+    table.apply(&[Change::Upsert(record)])
+}
+
+fn maps(table: &FlowTable) -> &Maps {
+    &table.0.maps
+}
+
+fn forward(table: &FlowTable, record: &FlowRecord) -> (FlowKey, Option<Flow>) {
+    let key = record::key(&record.identity);
+    (key, maps(table).established.get(&key).unwrap())
+}
+
+/// Both halves are there and belong together.
+fn is_whole(table: &FlowTable, record: &FlowRecord) -> bool {
+    let (key, flow) = forward(table, record);
+    flow.is_some_and(|flow| {
+        other_half(&maps(table).established, &key, &flow)
+            .unwrap()
+            .is_some()
+    })
+}
+
+fn entries(table: &FlowTable) -> (usize, usize) {
+    (
+        maps(table).established.all().unwrap().len(),
+        maps(table).embryonic.all().unwrap().len(),
+    )
+}
+
+/// Two clients by one source port, one after the other: the hand-over left the first one here.
+#[test]
+fn a_newer_flow_takes_the_port_of_one_that_is_over() {
+    let table = table();
+    let (former, newer) = (
+        flow("198.51.100.1", 5000, Duration::from_secs(60)),
+        flow("198.51.100.2", 5000, Duration::ZERO),
+    );
+    assert_eq!(upsert(&table, former).installed, 1);
+    assert_eq!(upsert(&table, newer).installed, 1);
+    assert!(is_whole(&table, &newer));
+    assert_eq!(entries(&table), (2, 0), "nothing is left of the former one");
+
+    // The other way round it is the record that is old news.
+    assert_eq!(upsert(&table, former).refused, 1);
+    assert!(is_whole(&table, &newer));
+
+    // Closed a moment ago is over as well.
+    let mut closed = newer;
+    closed.state = FlowState::Closing;
+    assert_eq!(upsert(&table, closed).installed, 1);
+    assert_eq!(upsert(&table, former).installed, 1);
+    assert!(is_whole(&table, &former));
+    assert_eq!(entries(&table), (2, 0));
+}
+
+/// A handshake that went astray has the port: a flow that the peer has seen alive is worth more.
+#[test]
+fn a_flow_that_lives_takes_the_port_of_a_handshake() {
+    let table = table();
+    let (early, proved) = (
+        flow("198.51.100.1", 5000, Duration::ZERO),
+        flow("198.51.100.2", 5000, Duration::from_secs(1)),
+    );
+    upsert(&table, early);
+    let moved = maps(&table).established.all().unwrap();
+    for (key, flow) in &moved {
+        let flow = Flow {
+            flags: flow.flags & !FlowFlags::REMOTE,
+            ..*flow
+        };
+        maps(&table).embryonic.put(key, &flow, Expect::Any).unwrap();
+        maps(&table).established.remove(key).unwrap();
+    }
+    assert_eq!(entries(&table), (0, 2));
+    assert_eq!(upsert(&table, proved).installed, 1);
+    assert!(is_whole(&table, &proved));
+    assert_eq!(entries(&table), (2, 0));
+}
