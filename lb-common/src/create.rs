@@ -47,12 +47,26 @@ pub(crate) fn create<T: Tables>(
     scratch.forward.set_deltas(&scratch.forward_key);
     scratch.forward.seen = packet.flags;
     if !tables.insert(Tier::Embryonic, &scratch.forward_key, &scratch.forward) {
-        tables.remove(Tier::Embryonic, &scratch.reverse_key);
-        return Err(DropReason::Table);
+        return beaten(tables, scratch);
     }
     tables.count(Counter::FlowCreated);
     tables.count_flow(service.id);
     Ok(&raw mut scratch.forward)
+}
+
+/// The forward key is taken since it was looked for: another CPU has a packet of the same client. When it chose the
+/// same, the reverse entry is that flow's, and this packet goes the same way.
+#[inline(always)]
+fn beaten<T: Tables>(tables: &T, scratch: &mut Scratch) -> Result<*mut Flow, DropReason> {
+    if let Some(winner) = tables.flow(Tier::Embryonic, &scratch.forward_key) {
+        // SAFETY: an entry of the table; see `Flow` about concurrent writers.
+        let reply = unsafe { &*winner }.reply_key(&scratch.forward_key);
+        if reply.is(&scratch.reverse_key) {
+            return Ok(&raw mut scratch.forward);
+        }
+    }
+    tables.remove(Tier::Embryonic, &scratch.reverse_key);
+    Err(DropReason::Table)
 }
 
 #[inline(always)]

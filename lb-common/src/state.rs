@@ -27,6 +27,15 @@ pub(crate) fn disowned(packet: &Packet, flow: &Flow) -> bool {
         && flow.seen == 0
 }
 
+/// The other half of a flow; None when it is missing, or when another flow has its key by now: halves are evicted
+/// one by one.
+#[inline(always)]
+fn other_half<T: Tables>(tables: &T, tier: Tier, packet: &Packet, key: &FlowKey) -> Option<*mut Flow> {
+    let other = tables.flow(tier, key)?;
+    // SAFETY: an entry of the table; see `Flow` about concurrent writers.
+    unsafe { &*other }.reply_key(key).is(&packet.key).then_some(other)
+}
+
 /// Stamps the flow with this packet.
 #[inline(always)]
 pub(crate) fn touch<T: Tables>(tables: &T, packet: &Packet, flow: &mut Flow, now: u64) {
@@ -51,7 +60,7 @@ pub(crate) fn turn<T: Tables>(tables: &T, tier: Tier, packet: &Packet, flow: &mu
         return;
     }
     let key = flow.reply_key(&packet.key);
-    let Some(other) = tables.flow(tier, &key) else {
+    let Some(other) = other_half(tables, tier, packet, &key) else {
         return;
     };
     // SAFETY: an entry of the table; see `Flow` about concurrent writers.
@@ -77,7 +86,7 @@ fn own<T: Tables>(tables: &T, packet: &Packet, flow: &mut Flow, revived: bool) {
     }
     flow.flags &= !gone;
     let key = flow.reply_key(&packet.key);
-    if let Some(other) = tables.flow(Tier::Established, &key) {
+    if let Some(other) = other_half(tables, Tier::Established, packet, &key) {
         // SAFETY: an entry of the table; see `Flow` about concurrent writers.
         let other = unsafe { &mut *other };
         other.flags &= !gone;
@@ -106,7 +115,11 @@ fn is_established(packet: &Packet, flow: &Flow, other: &Flow) -> bool {
 #[inline(always)]
 pub(crate) fn promote<T: Tables>(tables: &T, packet: &Packet, flow: &Flow) {
     let key = flow.reply_key(&packet.key);
-    let Some(other) = tables.flow(Tier::Embryonic, &key) else {
+    let Some(other) = other_half(tables, Tier::Embryonic, packet, &key) else {
+        if !flow.has(FlowFlags::REVERSE) {
+            // Without it no answer finds the way: the client's next packet makes both again.
+            tables.remove(Tier::Embryonic, &packet.key);
+        }
         return;
     };
     // SAFETY: an entry of the table; see `Flow` about concurrent writers.
@@ -114,12 +127,17 @@ pub(crate) fn promote<T: Tables>(tables: &T, packet: &Packet, flow: &Flow) {
     if !is_established(packet, flow, other) {
         return;
     }
-    if !tables.insert(Tier::Established, &key, other) {
+    // The reverse half first, whichever packet came: of two CPUs that promote one flow the second fails here, where
+    // it has nothing of the first one's to take back.
+    let reverse = flow.has(FlowFlags::REVERSE);
+    let halves = [(&key, other), (&packet.key, flow)];
+    let [first, second] = if reverse { [halves[1], halves[0]] } else { halves };
+    if !tables.insert(Tier::Established, first.0, first.1) {
         tables.count(Counter::EstablishedFull);
         return;
     }
-    if !tables.insert(Tier::Established, &packet.key, flow) {
-        tables.remove(Tier::Established, &key);
+    if !tables.insert(Tier::Established, second.0, second.1) {
+        tables.remove(Tier::Established, first.0);
         tables.count(Counter::EstablishedFull);
         return;
     }

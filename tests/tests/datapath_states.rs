@@ -11,7 +11,7 @@ mod datapath;
 
 use datapath::packet::{ACK, Packet, RST, SYN, Seen, TCP, packet, seen};
 use datapath::{host_tables, run_host, services};
-use lb_common::{DropReason, HostTables, Verdict};
+use lb_common::{DropReason, FlowKey, HostTables, Tables as _, Tier, Verdict};
 
 /// The one interface.
 const INTERFACE: u32 = 7;
@@ -61,4 +61,64 @@ fn a_backend_that_knows_nothing_of_a_derived_flow_resets_nobody() {
         let at_backend = forwarded(&tables, &to(vip, 40_001, SYN));
         forwarded(&tables, &answer(&at_backend, RST | ACK));
     }
+}
+
+/// The halves of a handshake are evicted one by one, and another flow may have the key by then.
+#[test]
+fn a_handshake_that_lost_a_half_is_made_again() {
+    let tables = host_tables(&services());
+    let at_backend = forwarded(&tables, &to(FULLNAT, 40_000, SYN));
+    let reply = answer(&at_backend, SYN | ACK);
+    tables.remove(Tier::Embryonic, &key(&reply));
+    assert_eq!(
+        run(&tables, &reply).0,
+        Verdict::Drop(DropReason::NoService),
+        "evicted"
+    );
+    forwarded(&tables, &to(FULLNAT, 40_000, SYN));
+    assert_eq!(forwarded(&tables, &to(FULLNAT, 40_000, SYN)), at_backend);
+    let at_client = forwarded(&tables, &reply);
+    assert_eq!(
+        (at_client.dst.to_string().as_str(), at_client.dport),
+        (CLIENT, 40_000)
+    );
+    forwarded(&tables, &to(FULLNAT, 40_000, ACK));
+    assert_eq!(tables.flows(Tier::Established).len(), 2);
+    assert_eq!(tables.flows(Tier::Embryonic).len(), 0);
+}
+
+/// The same, and the reverse key went to another client: what that one does is not this one's affair.
+#[test]
+fn a_half_of_another_flow_is_left_alone() {
+    let tables = host_tables(&services());
+    let at_backend = forwarded(&tables, &to(FULLNAT, 40_000, SYN));
+    let reply = answer(&at_backend, SYN | ACK);
+    // As if it had been made for port 40001 of the client.
+    let found = tables.flow(Tier::Embryonic, &key(&reply)).unwrap();
+    // SAFETY: an entry of the table, and nothing else runs.
+    let foreign = unsafe {
+        (*found).dport = lb_common::Port::new(40_001);
+        *found
+    };
+    // RST closes this client's half alone, and its ACK promotes nobody.
+    forwarded(&tables, &to(FULLNAT, 40_000, RST));
+    forwarded(&tables, &to(FULLNAT, 40_000, ACK));
+    let after = tables.flows(Tier::Embryonic);
+    let (_, after) = after.iter().find(|(at, _)| *at == key(&reply)).unwrap();
+    assert_eq!(*after, foreign);
+    assert_eq!(tables.flows(Tier::Established).len(), 0);
+    // The client's next packet makes a flow of its own, by another port.
+    let again = forwarded(&tables, &to(FULLNAT, 40_000, SYN));
+    assert_ne!(again.sport, at_backend.sport);
+    let at_client = forwarded(&tables, &answer(&again, SYN | ACK));
+    assert_eq!(at_client.dport, 40_000);
+}
+
+fn key(packet: &Packet) -> FlowKey {
+    let side = |address: std::net::IpAddr, port| (address.into(), lb_common::Port::new(port));
+    FlowKey::new(
+        side(packet.src, packet.sport),
+        side(packet.dst, packet.dport),
+        packet.protocol,
+    )
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use lb_common::{Flow, FlowFlags, FlowKey};
 use sync::Change;
 
-use super::flow_table::FlowTable;
+use super::flow_table::{FlowTable, other_half, remove_both};
 use super::record;
 use super::table::Cursor;
 
@@ -103,14 +103,7 @@ impl Sweep {
         for (key, flow) in &found {
             self.census.see(key, flow, !self.embryonic);
             if self.embryonic {
-                let limit = if flow.has(FlowFlags::CLOSED) {
-                    CLOSED
-                } else {
-                    EMBRYONIC
-                };
-                if idle(flow, now) > limit {
-                    let _ = maps.embryonic.remove(key);
-                }
+                expire_handshake(table, key, flow, now);
             } else if flow.has(FlowFlags::REVERSE) {
                 remove_orphan(table, key, flow, now);
             } else {
@@ -193,6 +186,23 @@ impl Sweep {
 
 fn idle(flow: &Flow, now: u32) -> Duration {
     Duration::from_millis(flow.idle_ms(now))
+}
+
+/// Both halves or none: a client's packets alone keep the way back, too.
+fn expire_handshake(table: &FlowTable, key: &FlowKey, flow: &Flow, now: u32) {
+    let embryonic = &table.0.maps.embryonic;
+    let over = |flow: &Flow| {
+        let limit = if flow.has(FlowFlags::CLOSED) {
+            CLOSED
+        } else {
+            EMBRYONIC
+        };
+        idle(flow, now) > limit
+    };
+    if over(flow) && matches!(other_half(embryonic, key, flow), Ok(other) if other.as_ref().is_none_or(over))
+    {
+        let _ = remove_both(embryonic, key, flow);
+    }
 }
 
 fn remove_orphan(table: &FlowTable, key: &FlowKey, flow: &Flow, now: u32) {

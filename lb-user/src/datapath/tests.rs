@@ -16,6 +16,7 @@ use sync::{Change, FlowIdentity, FlowRecord, FlowState};
 use super::catalog::{Catalog, Entry, Extent};
 use super::flow_table::{Applied, FlowTable, other_half};
 use super::maps::{self, Maps};
+use super::sweep::Sweep;
 use super::table::Expect;
 use super::{object, record};
 use crate::desired::{Endpoint, Mode, Protocol, Select, Service, ServiceKey};
@@ -147,18 +148,50 @@ fn a_flow_that_lives_takes_the_port_of_a_handshake() {
         flow("198.51.100.1", 5000, Duration::ZERO),
         flow("198.51.100.2", 5000, Duration::from_secs(1)),
     );
-    upsert(&table, early);
-    let moved = maps(&table).established.all().unwrap();
-    for (key, flow) in &moved {
-        let flow = Flow {
-            flags: flow.flags & !FlowFlags::REMOTE,
-            ..*flow
-        };
-        maps(&table).embryonic.put(key, &flow, Expect::Any).unwrap();
-        maps(&table).established.remove(key).unwrap();
-    }
+    make_embryonic(&table, &early);
     assert_eq!(entries(&table), (0, 2));
     assert_eq!(upsert(&table, proved).installed, 1);
     assert!(is_whole(&table, &proved));
     assert_eq!(entries(&table), (2, 0));
+}
+
+/// Moves a flow to the embryonic tier as its own.
+fn make_embryonic(table: &FlowTable, record: &FlowRecord) {
+    upsert(table, *record);
+    for (key, flow) in maps(table).established.all().unwrap() {
+        let flow = Flow {
+            flags: flow.flags & !FlowFlags::REMOTE,
+            ..flow
+        };
+        maps(table).embryonic.put(&key, &flow, Expect::Any).unwrap();
+        maps(table).established.remove(&key).unwrap();
+    }
+}
+
+/// One whole pass.
+fn sweep(table: &FlowTable) -> Vec<Change> {
+    let mut changes = Vec::new();
+    let mut sweep = Sweep::new();
+    while sweep.step(table, &mut changes).is_none() {}
+    changes
+}
+
+#[test]
+fn a_handshake_expires_as_a_whole() {
+    let table = table();
+    let record = flow("198.51.100.1", 5000, Duration::from_secs(31));
+    make_embryonic(&table, &record);
+    let key = record::key(&record.identity);
+    let embryonic = &maps(&table).embryonic;
+    let stale = embryonic.get(&key).unwrap().unwrap();
+    let fresh = Flow {
+        last_seen: record::now(),
+        ..stale
+    };
+    embryonic.put(&key, &fresh, Expect::Any).unwrap();
+    sweep(&table);
+    assert_eq!(entries(&table), (0, 2), "the client still asks");
+    embryonic.put(&key, &stale, Expect::Any).unwrap();
+    sweep(&table);
+    assert_eq!(entries(&table), (0, 0));
 }
