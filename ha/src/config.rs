@@ -33,6 +33,9 @@ pub struct Timing {
     pub hello_interval: Duration,
     /// A peer that is known by its hellos alone (BFD never came up) is dead after so much silence.
     pub hello_dead: Duration,
+    /// A peer that BFD sees alive is waited for so long to say what it is. Then the lower of the two node names claims or
+    /// keeps, and the other, a little later, releases: all without a hello.
+    pub mute_limit: Duration,
     /// A drain ends after it even though a live peer has not taken over.
     pub drain_limit: Duration,
     /// A drain without any peer that could take over ends after it.
@@ -48,6 +51,7 @@ impl Default for Timing {
             start_hold: Duration::from_secs(1),
             hello_interval: Duration::from_millis(200),
             hello_dead: Duration::from_secs(1),
+            mute_limit: Duration::from_secs(10),
             drain_limit: Duration::from_secs(20),
             drain_alone: Duration::from_secs(1),
             freeze: Duration::from_millis(300),

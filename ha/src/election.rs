@@ -105,8 +105,9 @@ impl Election {
             .iter_mut()
             .fold(false, |any, peer| peer.expire(now) | any);
         let trigger = if expired { Cause::PeerLost } else { trigger };
+        self.peers.iter_mut().for_each(|peer| peer.watch_silence(now));
         for index in 0..self.instances.len() {
-            self.settle(index, trigger);
+            self.settle(now, index, trigger);
         }
         self.watch_drain(now);
         self.tell(now, answer);
@@ -254,9 +255,19 @@ impl Election {
         }
     }
 
-    fn gate(&self) -> Gate {
+    /// Whether the instances are left to a peer that has been mute for long. A little later than that peer, which waits as
+    /// long for this node, has claimed them.
+    fn yields(&self, now: Instant) -> bool {
+        let limit = self.timing.mute_limit + self.timing.hello_dead;
+        let mut mute = self.peers.iter().filter(|p| p.mute_for(now, limit));
+        mute.any(|p| p.name < self.node)
+    }
+
+    fn gate(&self, now: Instant) -> Gate {
         let waiting = self.hold.is_some() && (self.peers.is_empty() || self.peers.iter().any(Peer::unseen));
-        if waiting || self.peers.iter().any(Peer::mute) {
+        let limit = self.timing.mute_limit;
+        let may_hold = |peer: &Peer| peer.mute() && !(peer.mute_for(now, limit) && self.node < peer.name);
+        if waiting || self.peers.iter().any(may_hold) {
             Gate::Closed
         } else {
             Gate::Open
@@ -264,8 +275,8 @@ impl Election {
     }
 
     /// Brings one instance to what the decision says.
-    fn settle(&mut self, index: usize, trigger: Cause) {
-        let gate = self.gate();
+    fn settle(&mut self, now: Instant, index: usize, trigger: Cause) {
+        let (gate, yields) = (self.gate(now), self.yields(now));
         let Some(instance) = self.instances.get_mut(index) else {
             return;
         };
@@ -281,7 +292,10 @@ impl Election {
             holds: instance.holds,
         };
         me.standing = elect::standing(&me, &others, caught_up);
-        let decision = elect::hold(&me, instance.config.preempt, &others, gate);
+        let decision = match elect::hold(&me, instance.config.preempt, &others, gate) {
+            Hold::Keep if me.holds && yields => Hold::Release(Cause::PeerMute),
+            decision @ (Hold::Keep | Hold::Claim(_) | Hold::Release(_)) => decision,
+        };
         let mut cause = trigger;
         match decision {
             Hold::Keep => {}
@@ -292,6 +306,8 @@ impl Election {
                     reason
                 } else if self.peers.is_empty() {
                     Cause::LoneStart
+                } else if self.peers.iter().any(Peer::mute) {
+                    Cause::PeerMute
                 } else {
                     trigger
                 };

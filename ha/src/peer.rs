@@ -19,6 +19,8 @@ pub(crate) struct Peer {
     /// The last accepted hello; outlives `hello`.
     last: Option<Last>,
     past: Vec<u64>,
+    /// Since when the peer lives without having said what it is.
+    mute_since: Option<Instant>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -47,6 +49,7 @@ impl Peer {
             hello: None,
             last: None,
             past: Vec::new(),
+            mute_since: None,
         }
     }
 
@@ -61,6 +64,15 @@ impl Peer {
     /// Alive, but did not say yet what it is.
     pub(crate) fn mute(&self) -> bool {
         self.alive() && self.hello.is_none()
+    }
+
+    /// To be called once a turn.
+    pub(crate) fn watch_silence(&mut self, now: Instant) {
+        self.mute_since = self.mute().then(|| self.mute_since.unwrap_or(now));
+    }
+
+    pub(crate) fn mute_for(&self, now: Instant, time: Duration) -> bool {
+        self.mute_since.is_some_and(|since| now >= since + time)
     }
 
     pub(crate) fn deadline(&self) -> Option<Instant> {
@@ -89,6 +101,7 @@ impl Peer {
     /// Forgets what was said, not that it was said: only a newer hello counts from here.
     pub(crate) fn forget(&mut self) {
         self.hello = None;
+        self.mute_since = None;
     }
 
     pub(crate) fn heard(&mut self, now: Instant, hello: Hello, dead_after: Duration) -> Heard {

@@ -76,6 +76,8 @@ pub enum Cause {
     PeerFault,
     /// A better node claimed the instance.
     PeerClaimed,
+    /// A peer lives and has not said for long what it is: the names decide.
+    PeerMute,
     /// What a peer says about itself changed.
     PeerChanged,
     CaughtUp,
@@ -98,6 +100,7 @@ impl Cause {
             Self::PeerDraining => "peer is draining",
             Self::PeerFault => "peer has no uplink",
             Self::PeerClaimed => "peer claimed",
+            Self::PeerMute => "peer does not speak",
             Self::PeerChanged => "peer changed",
             Self::CaughtUp => "caught up",
             Self::SyncLost => "synchronisation lost",

@@ -81,11 +81,57 @@ fn a_peer_that_lives_and_does_not_speak_may_be_master() {
     world.start(0);
     world.start(1);
     world.bfd(true);
-    world.run_ms(60_000);
+    world.run_ms(9_900);
     assert_eq!(world.roles(), [JOINING, JOINING]);
     world.kill(1);
     world.bfd_at(0, false);
     assert_eq!(world.role(0), MASTER);
+}
+
+#[test]
+fn without_a_word_of_the_peer_the_lower_name_claims_in_the_end() {
+    let mut world = World::new(true);
+    // b is preferred, but nobody can say so.
+    world.nodes[1].priority = 900;
+    world.channel = false;
+    world.start(0);
+    world.start(1);
+    world.bfd(true);
+    world.run_ms(10_300);
+    assert_eq!(world.roles(), [MASTER, JOINING]);
+    assert_eq!(world.last_cause(0), Some(Cause::PeerMute));
+    world.run_ms(60_000);
+    assert_eq!(world.holds(), [true, false]);
+    world.channel = true;
+    world.run_ms(1000);
+    assert_eq!(world.roles(), [MASTER, JOINING]);
+    world.catch_up();
+    assert_eq!(world.roles(), [BACKUP, MASTER]);
+}
+
+#[test]
+fn without_a_word_of_the_peer_only_the_lower_name_stays() {
+    let mut world = World::settled(true);
+    world.channel = false;
+    world.bfd(false);
+    world.lose_sync();
+    world.run_ms(10_000);
+    assert_eq!(world.roles(), [MASTER, MASTER]);
+    world.bfd(true);
+    world.run_ms(10_900);
+    assert_eq!(
+        world.roles(),
+        [MASTER, MASTER],
+        "not before the other has claimed"
+    );
+    world.run_ms(400);
+    assert_eq!(world.roles(), [MASTER, JOINING]);
+    assert_eq!(world.last_cause(1), Some(Cause::PeerMute));
+    world.run_ms(60_000);
+    assert_eq!(world.holds(), [true, false]);
+    world.kill(0);
+    world.bfd_at(1, false);
+    assert_eq!(world.role(1), MASTER);
 }
 
 #[test]
