@@ -193,7 +193,14 @@ fn start_threads(
     })?;
     threads.push(("bfd", bfd_thread));
 
-    let bgp_thread = bgp_driver::spawn(bgp_setup(desired, common), bgp_commands)
+    let told = failover.clone();
+    let established = Box::new(move |neighbour, established| {
+        told.send(failover::Command::Established {
+            neighbour,
+            established,
+        });
+    });
+    let bgp_thread = bgp_driver::spawn(bgp_setup(desired, common, established), bgp_commands)
         .map_err(|error| DaemonError::Start("the BGP thread", error))?;
     threads.push(("bgp", bgp_thread));
 
@@ -289,7 +296,11 @@ fn start_sync(
 }
 
 /// Without `[bgp]` the speaker runs all the same, and has no neighbour.
-fn bgp_setup(desired: &Desired, common: &Common) -> bgp_driver::Setup {
+fn bgp_setup(
+    desired: &Desired,
+    common: &Common,
+    established: bgp_driver::EstablishedSink,
+) -> bgp_driver::Setup {
     let configured = desired.fixed.bgp.as_ref();
     let listen = configured.map_or_else(Vec::new, |bgp: &Bgp| {
         bgp.listen
@@ -305,6 +316,7 @@ fn bgp_setup(desired: &Desired, common: &Common) -> bgp_driver::Setup {
             ladder: bgp::Ladder::default(),
         },
         listen,
+        established,
         timeline: common.timeline.clone(),
         board: common.board.clone(),
     }

@@ -93,6 +93,7 @@ fn start_speaker(bird: &Bird, listen: bool) -> Speaker {
             .then(|| SocketAddr::new("192.0.2.1".parse().unwrap(), 179))
             .into_iter()
             .collect(),
+        established: Box::new(|_, _| ()),
         timeline: timeline.clone(),
         board: board.clone(),
     };

@@ -55,6 +55,10 @@ struct Node {
 impl Node {
     /// BFD towards the peer comes up, or finds it silent.
     fn bfd(&self, up: bool) {
+        self.bfd_with(PEER, up, Diagnostic::None, Diagnostic::None);
+    }
+
+    fn bfd_with(&self, remote: &str, up: bool, diagnostic: Diagnostic, remote_diagnostic: Diagnostic) {
         let (from, to) = if up {
             (State::Down, State::Up)
         } else {
@@ -64,11 +68,11 @@ impl Node {
             at: Instant::now(),
             session: SessionId(1),
             local: "192.0.2.1".parse().unwrap(),
-            remote: PEER.parse().unwrap(),
+            remote: remote.parse().unwrap(),
             from,
             to,
-            diagnostic: Diagnostic::None,
-            remote_diagnostic: Diagnostic::None,
+            diagnostic,
+            remote_diagnostic,
             last_packet: None,
         }));
     }
@@ -76,6 +80,10 @@ impl Node {
 
 /// The failover thread of a node in the left namespace.
 fn start(pair: &Pair, peers: Vec<HaPeer>) -> Node {
+    start_with(pair, peers, Vec::new())
+}
+
+fn start_with(pair: &Pair, peers: Vec<HaPeer>, neighbours: Vec<(IpAddr, bool)>) -> Node {
     pair.enter(LEFT);
     let (bgp_handle, bgp) = bgp_driver::channel();
     let (hello_sender, hellos) = channel();
@@ -86,7 +94,7 @@ fn start(pair: &Pair, peers: Vec<HaPeer>) -> Node {
         boot: 1,
         peers,
         instances: vec![instance()],
-        uplinks: Vec::new(),
+        neighbours,
         bgp: bgp_handle,
         hello: Box::new(move |bytes| {
             let _ = hello_sender.send(bytes);
@@ -327,4 +335,47 @@ fn a_drain_without_a_peer_ends_by_itself() {
             .is_some_and(|instance| instance.role == "master");
         (master && !status.draining, status)
     });
+}
+
+/// RFC 5882 section 4.2: the router's administrator has ended BFD, not the path.
+#[test]
+fn a_router_that_takes_bfd_down_on_purpose_is_still_an_uplink() {
+    const ROUTER: &str = "192.0.2.254";
+    let pair = Pair::new("admin");
+    let router: IpAddr = ROUTER.parse().unwrap();
+    let node = start_with(&pair, Vec::new(), vec![(router, true)]);
+    let established = |established| {
+        node.handle.send(Command::Established {
+            neighbour: router,
+            established,
+        });
+    };
+    let uplink = |expected| {
+        until(&format!("uplink: {expected}"), || {
+            let status = node.board.ha.newest();
+            (status.uplink == expected, status)
+        });
+    };
+    established(true);
+    node.bfd_with(ROUTER, true, Diagnostic::None, Diagnostic::None);
+    let taken_down = || {
+        node.bfd_with(
+            ROUTER,
+            false,
+            Diagnostic::NeighborSignaledDown,
+            Diagnostic::AdministrativelyDown,
+        );
+    };
+    taken_down();
+    established(false);
+    uplink(false);
+    established(true);
+    uplink(true);
+    let losses = node
+        .timeline
+        .events(None)
+        .iter()
+        .filter(|event| event.kind == "uplink")
+        .count();
+    assert_eq!(losses, 2, "lost with BGP and found with it, not lost with BFD");
 }

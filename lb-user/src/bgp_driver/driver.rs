@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, oneshot};
 use tracing::{debug, info, warn};
 
 use super::connection::{Connection, Ends, SocketEvent};
-use super::{Command, Setup, listener, status};
+use super::{Command, EstablishedSink, Setup, listener, status};
 use crate::desired::Neighbor;
 use crate::status::StatusBoard;
 use crate::timeline::Timeline;
@@ -37,6 +37,7 @@ pub(super) struct Driver {
     /// Ends when no connection lives any more.
     all_closed: Option<mpsc::Receiver<()>>,
     incoming: Option<mpsc::Receiver<SocketEvent>>,
+    established: EstablishedSink,
     timeline: Timeline,
     board: StatusBoard,
     /// Something happened that the status should show.
@@ -63,6 +64,7 @@ impl Driver {
             ends: Ends { events, alive },
             all_closed: Some(all_closed),
             incoming: Some(incoming),
+            established: setup.established,
             timeline: setup.timeline,
             board: setup.board,
             changed: true,
@@ -333,6 +335,7 @@ impl Driver {
 
     fn peer_up(&mut self, peer: PeerId, router_id: std::net::Ipv4Addr, hold_time: Option<Duration>) {
         self.changed = true;
+        self.tell(peer, true);
         let neighbor = self.address_of(peer);
         let hold_ms = hold_time.map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
         self.timeline.record(
@@ -348,12 +351,20 @@ impl Driver {
 
     fn peer_down(&mut self, peer: PeerId, reason: &str) {
         self.changed = true;
+        self.tell(peer, false);
         let neighbor = self.address_of(peer);
         self.timeline.record(
             "bgp-down",
             [("neighbor", neighbor.clone().into()), ("reason", reason.into())],
         );
         warn!(neighbor, reason, "BGP session down");
+    }
+
+    /// A neighbour that was removed is of no interest any more.
+    fn tell(&mut self, id: PeerId, established: bool) {
+        if let Some((address, _)) = self.peers.iter().find(|(_, peer)| peer.id == id) {
+            (self.established)(*address, established);
+        }
     }
 
     fn log(&self, peer: PeerId, event: &Event) {
@@ -401,6 +412,7 @@ mod tests {
                 ladder: Ladder::default(),
             },
             listen: Vec::new(),
+            established: Box::new(|_, _| ()),
             timeline: Timeline::new(),
             board: StatusBoard::new(),
         })

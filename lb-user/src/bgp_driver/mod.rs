@@ -87,11 +87,15 @@ impl apply::Speaker for BgpHandle {
     }
 }
 
+/// Is told when the session to a neighbour is established and when it ends; must not block.
+pub type EstablishedSink = Box<dyn FnMut(IpAddr, bool) + Send>;
+
 /// What the driver needs to start.
 pub struct Setup {
     pub speaker: SpeakerConfig,
     /// Where to listen; empty: nowhere.
     pub listen: Vec<SocketAddr>,
+    pub established: EstablishedSink,
     pub timeline: Timeline,
     pub board: StatusBoard,
 }

@@ -8,7 +8,7 @@ use crate::bgp_driver::BgpHandle;
 use crate::desired::Neighbor;
 use crate::failover::{Command, FailoverHandle};
 
-/// A neighbour is a matter of BGP and, when BFD watches it, of the verdict on the uplink.
+/// A neighbour is a matter of BGP and of the verdict on the uplink.
 pub(super) struct Neighbors {
     pub(super) bgp: BgpHandle,
     pub(super) failover: FailoverHandle,
@@ -17,16 +17,15 @@ pub(super) struct Neighbors {
 impl Speaker for Neighbors {
     fn put_neighbor(&mut self, neighbor: &Neighbor) -> Result<(), ApplyError> {
         let address = neighbor.peer.address;
-        self.failover.send(if neighbor.bfd {
-            Command::PutUplink(address)
-        } else {
-            Command::RemoveUplink(address)
+        self.failover.send(Command::PutNeighbour {
+            address,
+            bfd: neighbor.bfd,
         });
         self.bgp.put_neighbor(neighbor)
     }
 
     fn remove_neighbor(&mut self, address: IpAddr) -> Result<(), ApplyError> {
-        self.failover.send(Command::RemoveUplink(address));
+        self.failover.send(Command::RemoveNeighbour(address));
         self.bgp.remove_neighbor(address)
     }
 

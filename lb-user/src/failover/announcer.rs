@@ -77,7 +77,7 @@ impl Announcer {
         for (instance, announced) in &mut self.instances {
             announced.probation = announced.probation.filter(|until| *until > now);
             let serves = self.able && announced.probation.is_none();
-            let preference = preference(announced.role, serves);
+            let preference = preference(announced.role, self.able, serves);
             if announced.last.replace(preference) != Some(preference) {
                 changes.push((*instance, preference));
             }
@@ -86,9 +86,11 @@ impl Announcer {
     }
 }
 
-fn preference(role: Role, serves: bool) -> Preference {
+fn preference(role: Role, able: bool, serves: bool) -> Preference {
     match role {
         Role::Fault => Preference::Withdrawn,
+        // A peer holds the instance; two last resorts would be one too many.
+        Role::Joining | Role::Backup if !able => Preference::Withdrawn,
         Role::Joining | Role::Backup | Role::Master | Role::Draining if !serves => Preference::Draining,
         Role::Joining => Preference::Joining,
         Role::Backup => Preference::Backup,
@@ -153,6 +155,18 @@ mod tests {
             [(ID, Preference::Master)],
             "nothing happened unseen"
         );
+    }
+
+    #[test]
+    fn of_two_that_cannot_serve_only_the_master_announces() {
+        let now = Instant::now();
+        let mut announcer = Announcer::new();
+        announcer.set_role(ID, Role::Backup);
+        announcer.changes(now);
+        announcer.set_able(false, false, now);
+        assert_eq!(announcer.changes(now), [(ID, Preference::Withdrawn)]);
+        announcer.set_role(ID, Role::Master);
+        assert_eq!(announcer.changes(now), [(ID, Preference::Draining)]);
     }
 
     #[test]

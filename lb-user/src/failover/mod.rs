@@ -60,9 +60,17 @@ pub enum Command {
         instance: String,
         placed: Vec<Placed>,
     },
-    /// The neighbours whose BFD sessions tell whether there is an uplink: a new one, or one that is gone.
-    PutUplink(IpAddr),
-    RemoveUplink(IpAddr),
+    /// A neighbour, and whether BFD watches it, which then tells whether there is an uplink.
+    PutNeighbour {
+        address: IpAddr,
+        bfd: bool,
+    },
+    RemoveNeighbour(IpAddr),
+    /// The BGP session to a neighbour is established, or no longer.
+    Established {
+        neighbour: IpAddr,
+        established: bool,
+    },
     Drain,
     /// As `Drain`; its end is told.
     DrainAndTell(oneshot::Sender<Drained>),
@@ -152,8 +160,8 @@ pub struct Setup {
     pub boot: u64,
     pub peers: Vec<HaPeer>,
     pub instances: Vec<Instance>,
-    /// Neighbours with BFD.
-    pub uplinks: Vec<IpAddr>,
+    /// The neighbours, and whether BFD watches them.
+    pub neighbours: Vec<(IpAddr, bool)>,
     pub bgp: BgpHandle,
     pub hello: HelloSink,
     pub timeline: Timeline,
@@ -163,13 +171,13 @@ pub struct Setup {
 impl Setup {
     /// What of the configuration matters here.
     pub fn new(desired: &Desired, boot: u64, bgp: BgpHandle, hello: HelloSink) -> Self {
-        let uplinks = desired.neighbors.values().filter(|neighbor| neighbor.bfd);
+        let neighbours = desired.neighbors.values();
         Setup {
             node: desired.fixed.node.name.clone(),
             boot,
             peers: desired.fixed.peers.values().cloned().collect(),
             instances: desired.instances.values().cloned().collect(),
-            uplinks: uplinks.map(|neighbor| neighbor.peer.address).collect(),
+            neighbours: neighbours.map(|known| (known.peer.address, known.bfd)).collect(),
             bgp,
             hello,
             timeline: Timeline::new(),

@@ -13,7 +13,7 @@ use super::announcer::Announcer;
 use super::holder::{Holder, Placed};
 use super::inbox::Queues;
 use super::status::{self, Observed};
-use super::uplink::Uplinks;
+use super::uplink::{Uplinks, Verdict};
 use super::{Command, Drained, HelloSink, Setup, StartError};
 use crate::bfd_thread::Change;
 use crate::bgp_driver::{self, BgpHandle};
@@ -61,8 +61,8 @@ impl Failover {
             timing: Timing::default(),
         };
         let mut uplinks = Uplinks::default();
-        for neighbour in setup.uplinks {
-            uplinks.put_neighbour(neighbour, now);
+        for (neighbour, bfd) in setup.neighbours {
+            uplinks.put_neighbour(neighbour, bfd, now);
         }
         Ok(Self {
             election: Election::new(now, config)?,
@@ -140,8 +140,14 @@ impl Failover {
                 self.holder.links_changed(Instant::now());
             }
             Command::PutAddresses { instance, placed } => self.put_addresses(&instance, placed),
-            Command::PutUplink(neighbour) => self.uplinks.put_neighbour(neighbour, Instant::now()),
-            Command::RemoveUplink(neighbour) => self.uplinks.remove_neighbour(neighbour),
+            Command::PutNeighbour { address, bfd } => {
+                self.uplinks.put_neighbour(address, bfd, Instant::now());
+            }
+            Command::RemoveNeighbour(address) => self.uplinks.remove_neighbour(address),
+            Command::Established {
+                neighbour,
+                established,
+            } => self.uplinks.set_established(neighbour, established),
             Command::Drain => self.drain(),
             Command::DrainAndTell(end) => {
                 self.waiting.push(end);
@@ -162,7 +168,14 @@ impl Failover {
     fn bfd(&mut self, change: &Change) {
         let (up, down) = (change.to == State::Up, change.from == State::Up);
         if up || down {
-            self.bfd_verdict(change.remote, up, taken_down(change));
+            let verdict = if up {
+                Verdict::Up
+            } else if taken_down(change) {
+                Verdict::TakenDown
+            } else {
+                Verdict::Down
+            };
+            self.bfd_verdict(change.remote, verdict);
         }
         self.timeline.record_at(
             moment_of(change.at),
@@ -180,7 +193,8 @@ impl Failover {
         info!(remote = %change.remote, from = %change.from, to = %change.to, diagnostic = %change.diagnostic, "BFD");
     }
 
-    fn bfd_verdict(&mut self, remote: IpAddr, up: bool, administrative: bool) {
+    fn bfd_verdict(&mut self, remote: IpAddr, verdict: Verdict) {
+        let up = verdict == Verdict::Up;
         if let Some(node) = self.peers.get(&remote).map(|peer| peer.name.clone()) {
             let node = node.as_str();
             self.handle(if up {
@@ -189,10 +203,10 @@ impl Failover {
                 Input::PeerDown { node }
             });
         }
-        if up || !administrative {
+        if verdict != Verdict::TakenDown {
             self.bgp.send(bgp_driver::Command::Bfd { remote, up });
         }
-        self.uplinks.set_neighbour(remote, up);
+        self.uplinks.set_neighbour(remote, verdict);
     }
 
     fn judge_uplink(&mut self, now: Instant) {

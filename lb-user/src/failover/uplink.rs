@@ -1,7 +1,9 @@
-//! Whether this node can serve: a neighbour towards the clients is alive, and the links it needs carry.
+//! Whether this node can serve: a neighbour towards the clients is alive, and the links it needs carry. And whether
+//! it is heard: a BGP session is established.
 //!
-//! Neighbours count only when BFD watches them. A session that has not come up yet is given a moment after
-//! the start before it counts as dead, so that a starting node does not call itself faulty.
+//! For the first, neighbours count only when BFD watches them. A session that has not come up yet is given a moment after
+//! the start before it counts as dead, so that a starting node does not call itself faulty. One that the neighbour has
+//! taken down on purpose says nothing about the path (RFC 5882 section 4.2): BGP alone tells then.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -16,21 +18,50 @@ enum Liveness {
     Waiting(Instant),
     Up,
     Down,
+    /// By the neighbour's administrator.
+    TakenDown,
+}
+
+#[derive(Default)]
+struct Neighbour {
+    /// `None`: BFD does not watch it.
+    bfd: Option<Liveness>,
+    established: bool,
+}
+
+impl Neighbour {
+    fn alive(&self, now: Instant) -> Option<bool> {
+        self.bfd.map(|liveness| match liveness {
+            Liveness::Waiting(until) => until > now,
+            Liveness::Up => true,
+            Liveness::Down => false,
+            Liveness::TakenDown => self.established,
+        })
+    }
+}
+
+/// What BFD has found about a neighbour.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    Up,
+    Down,
+    /// The neighbour has ended the session on purpose.
+    TakenDown,
 }
 
 /// Knows the neighbours and the links; decides nothing else.
 #[derive(Default)]
 pub struct Uplinks {
-    neighbours: BTreeMap<IpAddr, Liveness>,
+    neighbours: BTreeMap<IpAddr, Neighbour>,
     /// Names of links that are known to be without carrier.
     dark: BTreeSet<String>,
 }
 
 impl Uplinks {
-    pub fn put_neighbour(&mut self, address: IpAddr, now: Instant) {
-        self.neighbours
-            .entry(address)
-            .or_insert(Liveness::Waiting(now + PATIENCE));
+    /// A neighbour, and whether BFD watches it. What is known of it stays.
+    pub fn put_neighbour(&mut self, address: IpAddr, bfd: bool, now: Instant) {
+        let neighbour = self.neighbours.entry(address).or_default();
+        neighbour.bfd = bfd.then(|| neighbour.bfd.unwrap_or(Liveness::Waiting(now + PATIENCE)));
     }
 
     pub fn remove_neighbour(&mut self, address: IpAddr) {
@@ -38,9 +69,24 @@ impl Uplinks {
     }
 
     /// The neighbour's BFD session changed. Others than known neighbours are of no interest.
-    pub fn set_neighbour(&mut self, address: IpAddr, up: bool) {
-        if let Some(liveness) = self.neighbours.get_mut(&address) {
-            *liveness = if up { Liveness::Up } else { Liveness::Down };
+    pub fn set_neighbour(&mut self, address: IpAddr, verdict: Verdict) {
+        let watched = self
+            .neighbours
+            .get_mut(&address)
+            .and_then(|known| known.bfd.as_mut());
+        if let Some(liveness) = watched {
+            *liveness = match verdict {
+                Verdict::Up => Liveness::Up,
+                Verdict::Down => Liveness::Down,
+                Verdict::TakenDown => Liveness::TakenDown,
+            };
+        }
+    }
+
+    /// The neighbour's BGP session is established, or no longer.
+    pub fn set_established(&mut self, address: IpAddr, established: bool) {
+        if let Some(neighbour) = self.neighbours.get_mut(&address) {
+            neighbour.established = established;
         }
     }
 
@@ -54,24 +100,22 @@ impl Uplinks {
 
     /// The verdict, given the links without which this node serves nobody.
     pub fn alive<'a>(&self, mut needed: impl Iterator<Item = &'a str>, now: Instant) -> bool {
-        let neighbour = self.neighbours.is_empty()
-            || self.neighbours.values().any(|liveness| match liveness {
-                Liveness::Waiting(until) => *until > now,
-                Liveness::Up => true,
-                Liveness::Down => false,
-            });
+        let mut watched = self.neighbours.values().filter_map(|n| n.alive(now)).peekable();
+        let neighbour = watched.peek().is_none() || watched.any(|alive| alive);
         neighbour && !needed.any(|link| self.dark.contains(link))
     }
 
     /// When the patience with a session ends.
     pub fn poll_timeout(&self, now: Instant) -> Option<Instant> {
-        self.neighbours
-            .values()
-            .filter_map(|liveness| match liveness {
-                Liveness::Waiting(until) if *until > now => Some(*until),
-                Liveness::Waiting(_) | Liveness::Up | Liveness::Down => None,
-            })
-            .min()
+        let waiting =
+            self.neighbours
+                .values()
+                .filter_map(|neighbour| match neighbour.bfd {
+                    Some(Liveness::Waiting(until)) if until > now => Some(until),
+                    Some(Liveness::Waiting(_) | Liveness::Up | Liveness::Down | Liveness::TakenDown)
+                    | None => None,
+                });
+        waiting.min()
     }
 }
 
@@ -105,7 +149,7 @@ mod tests {
     fn a_starting_session_is_given_a_moment() {
         let now = Instant::now();
         let mut uplinks = Uplinks::default();
-        uplinks.put_neighbour(ROUTER, now);
+        uplinks.put_neighbour(ROUTER, true, now);
         assert!(uplinks.alive(none(), now));
         assert_eq!(uplinks.poll_timeout(now), Some(now + PATIENCE));
         assert!(!uplinks.alive(none(), now + PATIENCE));
@@ -116,15 +160,46 @@ mod tests {
     fn one_live_neighbour_is_enough() {
         let now = Instant::now();
         let mut uplinks = Uplinks::default();
-        uplinks.put_neighbour(ROUTER, now);
-        uplinks.put_neighbour(OTHER, now);
-        uplinks.set_neighbour(ROUTER, false);
-        uplinks.set_neighbour(OTHER, true);
+        uplinks.put_neighbour(ROUTER, true, now);
+        uplinks.put_neighbour(OTHER, true, now);
+        uplinks.set_neighbour(ROUTER, Verdict::Down);
+        uplinks.set_neighbour(OTHER, Verdict::Up);
         assert!(uplinks.alive(none(), now + PATIENCE));
-        uplinks.set_neighbour(OTHER, false);
+        uplinks.set_neighbour(OTHER, Verdict::Down);
         assert!(!uplinks.alive(none(), now));
         uplinks.remove_neighbour(ROUTER);
         uplinks.remove_neighbour(OTHER);
         assert!(uplinks.alive(none(), now), "no neighbour is watched any more");
+    }
+
+    #[test]
+    fn a_session_that_the_neighbour_has_taken_down_leaves_it_to_bgp() {
+        let now = Instant::now();
+        let mut uplinks = Uplinks::default();
+        uplinks.put_neighbour(ROUTER, true, now);
+        uplinks.set_established(ROUTER, true);
+        uplinks.set_neighbour(ROUTER, Verdict::Up);
+        uplinks.set_neighbour(ROUTER, Verdict::TakenDown);
+        assert!(uplinks.alive(none(), now), "BGP is up");
+        uplinks.set_established(ROUTER, false);
+        assert!(!uplinks.alive(none(), now));
+        uplinks.set_established(ROUTER, true);
+        uplinks.set_neighbour(ROUTER, Verdict::Up);
+        uplinks.set_neighbour(ROUTER, Verdict::Down);
+        assert!(!uplinks.alive(none(), now), "BGP notices later than BFD");
+    }
+
+    #[test]
+    fn a_neighbour_without_bfd_is_no_evidence() {
+        let now = Instant::now();
+        let mut uplinks = Uplinks::default();
+        uplinks.put_neighbour(ROUTER, false, now);
+        assert!(uplinks.alive(none(), now));
+        assert_eq!(uplinks.poll_timeout(now), None);
+        uplinks.put_neighbour(OTHER, true, now);
+        uplinks.set_neighbour(OTHER, Verdict::Down);
+        assert!(!uplinks.alive(none(), now));
+        uplinks.put_neighbour(OTHER, false, now);
+        assert!(uplinks.alive(none(), now));
     }
 }
