@@ -90,7 +90,10 @@ fn own<T: Tables>(tables: &T, packet: &Packet, flow: &mut Flow, revived: bool) {
         // SAFETY: an entry of the table; see `Flow` about concurrent writers.
         let other = unsafe { &mut *other };
         other.flags &= !gone;
-        report(tables, EventKind::Established, (&packet.key, flow), (&key, other));
+        // Its end was reported, and whoever hears of it again would keep it.
+        if !flow.has(FlowFlags::CLOSED) {
+            report(tables, EventKind::Established, (&packet.key, flow), (&key, other));
+        }
     }
 }
 

@@ -11,7 +11,7 @@ mod datapath;
 
 use datapath::packet::{ACK, Packet, RST, SYN, Seen, TCP, packet, seen};
 use datapath::{host_tables, run_host, services};
-use lb_common::{DropReason, FlowKey, HostTables, Tables as _, Tier, Verdict};
+use lb_common::{DropReason, EventKind, FlowFlags, FlowKey, HostTables, Tables as _, Tier, Verdict};
 
 /// The one interface.
 const INTERFACE: u32 = 7;
@@ -112,6 +112,29 @@ fn a_half_of_another_flow_is_left_alone() {
     assert_ne!(again.sport, at_backend.sport);
     let at_client = forwarded(&tables, &answer(&again, SYN | ACK));
     assert_eq!(at_client.dport, 40_000);
+}
+
+/// A flow of the peer whose last packets come by here: its end is news, and the last word.
+#[test]
+fn the_end_of_a_peers_flow_is_the_last_word() {
+    let tables = host_tables(&services());
+    let at_backend = forwarded(&tables, &to(FULLNAT, 40_000, SYN));
+    forwarded(&tables, &answer(&at_backend, SYN | ACK));
+    forwarded(&tables, &to(FULLNAT, 40_000, ACK));
+    for (key, _) in tables.flows(Tier::Established) {
+        // SAFETY: an entry of the table, and nothing else runs.
+        unsafe { (*tables.flow(Tier::Established, &key).unwrap()).flags |= FlowFlags::REMOTE };
+    }
+    tables.events.borrow_mut().clear();
+    forwarded(&tables, &to(FULLNAT, 40_000, RST));
+    let kinds: Vec<u32> = tables.events.borrow().iter().map(|event| event.kind).collect();
+    assert_eq!(kinds, [EventKind::Closed as u32]);
+    for (_, flow) in tables.flows(Tier::Established) {
+        assert_eq!(
+            flow.flags & (FlowFlags::REMOTE | FlowFlags::CLOSED),
+            FlowFlags::CLOSED
+        );
+    }
 }
 
 fn key(packet: &Packet) -> FlowKey {
