@@ -137,6 +137,26 @@ fn the_end_of_a_peers_flow_is_the_last_word() {
     }
 }
 
+/// A v4-mapped address in an IPv6 header is no IPv4 address.
+#[test]
+fn a_mapped_address_belongs_to_no_flow() {
+    let tables = host_tables(&services());
+    let at_backend = forwarded(&tables, &to(DEFAULT, 40_000, SYN));
+    let mapped = |mut packet: Packet| {
+        let map = |address: std::net::IpAddr| format!("::ffff:{address}").parse().unwrap();
+        (packet.src, packet.dst) = (map(packet.src), map(packet.dst));
+        packet
+    };
+    for flags in [SYN, ACK] {
+        assert_eq!(
+            run(&tables, &mapped(to(DEFAULT, 40_000, flags))).0,
+            Verdict::Drop(DropReason::Malformed)
+        );
+    }
+    let reply = mapped(answer(&at_backend, SYN | ACK));
+    assert_eq!(run(&tables, &reply).0, Verdict::Pass, "the stack knows as well");
+}
+
 fn key(packet: &Packet) -> FlowKey {
     let side = |address: std::net::IpAddr, port| (address.into(), lb_common::Port::new(port));
     FlowKey::new(
