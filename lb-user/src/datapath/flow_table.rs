@@ -151,6 +151,11 @@ impl FlowTable {
             remove_both(embryonic, &pair.key, &flow)?;
         }
         embryonic.remove(&pair.reverse_key)?;
+        // A packet that restarted or rolled back the former flow may have taken it meanwhile.
+        match table.put(&pair.reverse_key, &pair.reverse, Expect::Absent) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+            Ok(()) | Err(_) => {}
+        }
         applied.installed += 1;
         Ok(())
     }
@@ -245,12 +250,25 @@ impl FlowTable {
         (records, walk.over)
     }
 
-    /// The peer that owned the installed flows is gone: they are this node's own. Returns how many.
+    /// The peer that owned the installed flows is gone: they are this node's own. What it would have said of them in
+    /// the next quarter of their timeout counts as said. Returns how many.
     pub fn adopt_peer_flows(&self) -> u64 {
         let mut adopted = 0;
+        let now = record::now();
+        let timeouts = self
+            .0
+            .catalog
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .timeouts();
         self.for_each_remote(|table, key, flow| {
+            let grace = timeouts
+                .get(&u32::from(flow.service))
+                .map_or(Duration::ZERO, |timeout| *timeout / 4);
+            let idle = Duration::from_millis(flow.idle_ms(now)).saturating_sub(grace);
             let own = Flow {
                 flags: flow.flags & !FlowFlags::REMOTE,
+                last_seen: now.wrapping_sub(record::ticks(idle)),
                 ..*flow
             };
             adopted +=

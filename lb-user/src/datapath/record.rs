@@ -125,6 +125,27 @@ pub(super) fn pair(record: &FlowRecord, catalog: &Catalog, now: u32) -> Result<P
     Ok(entries(record, source, entry.id, now))
 }
 
+/// The backend's direction of a flow, as far as the client's direction tells.
+pub(super) fn reverse(key: &FlowKey, flow: &Flow) -> (FlowKey, Flow) {
+    let reverse_key = flow.reply_key(key);
+    let mut reverse = Flow {
+        address: if flow.has(FlowFlags::SOURCE_NAT) {
+            key.src
+        } else {
+            key.dst
+        },
+        sport: key.dport,
+        dport: key.sport,
+        service: flow.service,
+        flags: flow.flags | FlowFlags::REVERSE,
+        seen: Seen::SYN | Seen::ACK,
+        last_seen: flow.last_seen,
+        ..Flow::default()
+    };
+    reverse.set_deltas(&reverse_key);
+    (reverse_key, reverse)
+}
+
 fn entries(record: &FlowRecord, source: u16, service: u32, now: u32) -> Pair {
     let key = key(&record.identity);
     let mut flags = FlowFlags::REMOTE;
@@ -161,19 +182,9 @@ fn entries(record: &FlowRecord, source: u16, service: u32, now: u32) -> Pair {
         last_seen,
         ..Flow::default()
     };
-    let reverse_key = flow.reply_key(&key);
-    let mut reverse = Flow {
-        address: if record.snat.is_some() { key.src } else { key.dst },
-        sport: key.dport,
-        dport: key.sport,
-        service: u16::try_from(service).unwrap_or(u16::MAX),
-        flags: flags | FlowFlags::REVERSE,
-        seen: seen(&[FlowState::BackendClosed, FlowState::Closing]),
-        last_seen,
-        ..Flow::default()
-    };
     flow.set_deltas(&key);
-    reverse.set_deltas(&reverse_key);
+    let (reverse_key, mut reverse) = reverse(&key, &flow);
+    reverse.seen = seen(&[FlowState::BackendClosed, FlowState::Closing]);
     Pair {
         key,
         flow,

@@ -4,16 +4,18 @@
 //! it was closed, or with its service. What a peer installed stays while the peer is connected: the peer decides.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use lb_common::{Flow, FlowFlags, FlowKey};
 use sync::Change;
+use tracing::info;
 
 use super::flow_table::{FlowTable, other_half, remove_both};
 use super::record;
-use super::table::Cursor;
+use super::table::{Cursor, Expect};
 
 const SLICE: u32 = 2048;
 const CLOSED: Duration = Duration::from_secs(10);
@@ -141,14 +143,16 @@ impl Sweep {
             let _ = table.remove(key, flow);
             return;
         };
-        if remote && table.0.peer.load(Ordering::Relaxed) {
+        if !flow.has(FlowFlags::CLOSED) && matches!(heal(table, key, flow), Ok(Healed::Lost)) {
+            if !remote {
+                changes.push(Change::Delete(record::identity(key)));
+            }
             return;
         }
-        let limit = if flow.has(FlowFlags::CLOSED) {
-            CLOSED.min(timeout)
-        } else {
-            timeout
-        };
+        if remote && !flow.has(FlowFlags::CLOSED) && table.0.peer.load(Ordering::Relaxed) {
+            return;
+        }
+        let limit = limit(flow, timeout);
         let forward = idle(flow, now);
         let quarter = timeout / 4;
         if forward > limit {
@@ -181,6 +185,60 @@ impl Sweep {
         let elapsed = u64::from(now.wrapping_sub(self.before));
         let at = u64::from(now) + phase;
         at / period != at.saturating_sub(elapsed.min(period)) / period
+    }
+}
+
+/// How long a flow may be idle. A peer names its flows every quarter of the timeout: what it has not said yet counts
+/// for them when it is gone. Nobody has to say anything about a flow that is closed.
+fn limit(flow: &Flow, timeout: Duration) -> Duration {
+    if flow.has(FlowFlags::CLOSED) {
+        CLOSED.min(timeout)
+    } else if flow.has(FlowFlags::REMOTE) {
+        timeout + timeout / 4
+    } else {
+        timeout
+    }
+}
+
+#[derive(PartialEq, Eq)]
+enum Healed {
+    /// Nothing was missing, or it is there again.
+    Whole,
+    /// Another flow has the way back: this one was removed.
+    Lost,
+}
+
+/// A client's direction without the backend's is healed by no packet: it is found, and forwarded, and no reply ever
+/// finds its way. So the way back is made of it again, unless another flow has taken the key: of two flows by one
+/// source port the one without a way back ends.
+fn heal(table: &FlowTable, key: &FlowKey, flow: &Flow) -> io::Result<Healed> {
+    let maps = &table.0.maps;
+    let (reverse_key, reverse) = record::reverse(key, flow);
+    let is_ours = |half: &Flow| half.reply_key(&reverse_key) == *key;
+    let established = maps.established.get(&reverse_key)?;
+    if established.as_ref().is_some_and(is_ours) {
+        return Ok(Healed::Whole);
+    }
+    // Read again: the flow may have ended since the slice was read, and its halves go one by one.
+    let Some(again) = maps.established.get(key)? else {
+        return Ok(Healed::Whole);
+    };
+    if again.has(FlowFlags::CLOSED) || again.reply_key(key) != reverse_key {
+        return Ok(Healed::Whole);
+    }
+    let taken = established.is_some()
+        || maps
+            .embryonic
+            .get(&reverse_key)?
+            .is_some_and(|half| !is_ours(&half));
+    if taken {
+        maps.established.remove(key)?;
+        return Ok(Healed::Lost);
+    }
+    info!(flow = ?record::identity(key), "the way back was missing");
+    match maps.established.put(&reverse_key, &reverse, Expect::Absent) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+        Ok(()) | Err(_) => Ok(Healed::Whole),
     }
 }
 

@@ -195,3 +195,69 @@ fn a_handshake_expires_as_a_whole() {
     sweep(&table);
     assert_eq!(entries(&table), (0, 0));
 }
+
+/// Every stamp and every flag of both halves.
+fn change(table: &FlowTable, mut what: impl FnMut(&mut Flow)) {
+    for (key, mut flow) in maps(table).established.all().unwrap() {
+        what(&mut flow);
+        maps(table).established.put(&key, &flow, Expect::Any).unwrap();
+    }
+}
+
+#[test]
+fn a_lost_way_back_is_made_again() {
+    let table = table();
+    let record = flow("198.51.100.1", 5000, Duration::from_secs(1));
+    upsert(&table, record);
+    let (key, forward) = forward(&table, &record);
+    let reverse_key = forward.unwrap().reply_key(&key);
+    let established = &maps(&table).established;
+    let reverse = established.get(&reverse_key).unwrap().unwrap();
+    established.remove(&reverse_key).unwrap();
+    sweep(&table);
+    assert_eq!(established.get(&reverse_key).unwrap(), Some(reverse));
+
+    // Its key went to another client meanwhile: the replies are not this one's.
+    let other = Flow {
+        dport: lb_common::Port::new(40_001),
+        ..reverse
+    };
+    established.put(&reverse_key, &other, Expect::Present).unwrap();
+    change(&table, |flow| flow.flags &= !FlowFlags::REMOTE);
+    assert_eq!(sweep(&table), [Change::Delete(record.identity)]);
+    assert_eq!(established.get(&key).unwrap(), None);
+    assert!(established.get(&reverse_key).unwrap().is_some());
+}
+
+/// The peer said that it is closed: nothing more will be heard of it.
+#[test]
+fn a_closed_flow_of_the_peer_ends_by_itself() {
+    let table = table();
+    table.set_peer_connected(true);
+    let mut closed = flow("198.51.100.1", 5000, Duration::from_secs(5));
+    closed.state = FlowState::Closing;
+    upsert(&table, closed);
+    sweep(&table);
+    assert_eq!(entries(&table), (2, 0));
+    change(&table, |flow| {
+        flow.last_seen -= record::ticks(Duration::from_secs(6))
+    });
+    assert!(sweep(&table).is_empty());
+    assert_eq!(entries(&table), (0, 0));
+}
+
+/// A flow in use is named every quarter of its timeout: a peer that dies just before has not said the last of it.
+#[test]
+fn the_flows_of_a_dead_peer_have_a_quarter_more() {
+    let (table, quarter) = (table(), TIMEOUT / 4);
+    let record = flow("198.51.100.1", 5000, TIMEOUT + quarter / 2);
+    upsert(&table, record);
+    sweep(&table);
+    assert_eq!(entries(&table), (2, 0), "nobody has adopted it");
+    assert_eq!(table.adopt_peer_flows(), 1);
+    sweep(&table);
+    assert_eq!(entries(&table), (2, 0), "it is this node's own");
+    change(&table, |flow| flow.last_seen -= record::ticks(quarter));
+    sweep(&table);
+    assert_eq!(entries(&table), (0, 0));
+}
