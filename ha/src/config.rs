@@ -28,7 +28,7 @@ pub struct InstanceConfig {
 pub struct Timing {
     /// A lone node claims after it.
     pub lone_hold: Duration,
-    /// A node with peers waits so long for a sign of them before it claims.
+    /// A node with peers waits so long for a sign of them before it claims, counted from [`crate::Input::Listening`].
     pub start_hold: Duration,
     pub hello_interval: Duration,
     /// A peer that is known by its hellos alone (BFD never came up) is dead after so much silence.

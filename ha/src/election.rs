@@ -21,6 +21,15 @@ struct Instance {
     cause: Cause,
 }
 
+/// Whether a peer that has not been seen may still turn up.
+#[derive(Clone, Copy, Debug)]
+enum Start {
+    /// It could not be seen yet.
+    Deaf,
+    Hold(Instant),
+    Over,
+}
+
 #[derive(Debug)]
 pub struct Election {
     node: String,
@@ -31,8 +40,7 @@ pub struct Election {
     caught_up: bool,
     uplink: bool,
     drain: Option<Drain>,
-    /// Until then an unseen peer may still turn up; `None` once passed.
-    hold: Option<Instant>,
+    start: Start,
     /// After a freeze, until then `caught_up` may be older than the freeze.
     doubt: Option<Instant>,
     next_hello: Instant,
@@ -55,10 +63,10 @@ impl Election {
             instances,
             timing,
         } = config;
-        let hold = if peers.is_empty() {
-            timing.lone_hold
+        let start = if peers.is_empty() {
+            Start::Hold(now + timing.lone_hold)
         } else {
-            timing.start_hold
+            Start::Deaf
         };
         let instances = instances.into_iter().map(|config| Instance {
             config,
@@ -76,7 +84,7 @@ impl Election {
             caught_up: false,
             uplink: true,
             drain: None,
-            hold: Some(now + hold),
+            start,
             doubt: None,
             next_hello: now,
             sequence: 0,
@@ -122,7 +130,11 @@ impl Election {
         let drain = self.drain.as_ref().and_then(|d| d.deadline(self.next_hello));
         let peers = self.peers.iter().filter_map(Peer::deadline);
         let hello = (!self.peers.is_empty()).then_some(self.next_hello);
-        [self.hold, self.doubt, drain, hello]
+        let hold = match self.start {
+            Start::Hold(until) => Some(until),
+            Start::Deaf | Start::Over => None,
+        };
+        [hold, self.doubt, drain, hello]
             .into_iter()
             .flatten()
             .chain(peers)
@@ -179,8 +191,8 @@ impl Election {
     }
 
     fn pass_hold(&mut self, now: Instant) {
-        if self.hold.is_some_and(|until| now >= until) {
-            self.hold = None;
+        if matches!(self.start, Start::Hold(until) if now >= until) {
+            self.start = Start::Over;
         }
     }
 
@@ -218,6 +230,12 @@ impl Election {
                     },
                     false,
                 )
+            }
+            Input::Listening => {
+                if matches!(self.start, Start::Deaf) {
+                    self.start = Start::Hold(now + self.timing.start_hold);
+                }
+                (Cause::PeerSilent, false)
             }
             Input::Drain => {
                 let timing = &self.timing;
@@ -264,7 +282,8 @@ impl Election {
     }
 
     fn gate(&self, now: Instant) -> Gate {
-        let waiting = self.hold.is_some() && (self.peers.is_empty() || self.peers.iter().any(Peer::unseen));
+        let waiting = !matches!(self.start, Start::Over)
+            && (self.peers.is_empty() || self.peers.iter().any(Peer::unseen));
         let limit = self.timing.mute_limit;
         let may_hold = |peer: &Peer| peer.mute() && !(peer.mute_for(now, limit) && self.node < peer.name);
         if waiting || self.peers.iter().any(may_hold) {

@@ -23,6 +23,8 @@ pub enum Input<'a> {
     CaughtUp(bool),
     /// Whether this node has a live uplink; assumed `true` until told.
     Uplink(bool),
+    /// BFD and the synchronisation run: from now on a peer that lives can be seen. Before, silence says nothing.
+    Listening,
     Drain,
     Undrain,
     /// The deadline of [`crate::Election::poll_timeout`] has come.

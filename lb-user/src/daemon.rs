@@ -109,6 +109,10 @@ impl Running {
         if tokio::time::timeout(END, ended).await.is_err() {
             info!("the BFD thread did not end in time");
         }
+        // Last: by now a peer that lives knows that it is alone.
+        if tokio::time::timeout(END, self.failover.stop()).await.is_err() {
+            info!("the addresses were not given up in time");
+        }
     }
 }
 
@@ -148,6 +152,7 @@ pub fn run(path: &Path, desired: Desired) -> Result<(), DaemonError> {
     let ended = runtime.block_on(async {
         let signals = Signals::install().map_err(|error| DaemonError::Start("signal handlers", error))?;
         let _sync = start_sync(&desired, &common, &running, datapath.flows, datapath.news, hellos)?;
+        running.failover.send(failover::Command::Listening);
         tokio::spawn(publish_bfd(running.bfd.clone(), common.board.clone()));
         serve_api(&desired, &common, &running)?;
         signals::notify(&[NotifyState::Ready]);

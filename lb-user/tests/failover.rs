@@ -106,6 +106,7 @@ fn start_with(pair: &Pair, peers: Vec<HaPeer>, neighbours: Vec<(IpAddr, bool)>) 
         .put_instance(&instance(), &["203.0.113.10".parse().unwrap()])
         .unwrap();
     failover::spawn(setup, inbox).expect("root may open the sockets");
+    handle.send(Command::Listening);
     Node {
         handle,
         board,
@@ -335,6 +336,23 @@ fn a_drain_without_a_peer_ends_by_itself() {
             .is_some_and(|instance| instance.role == "master");
         (master && !status.draining, status)
     });
+}
+
+#[test]
+fn a_node_that_stops_leaves_no_address_behind() {
+    let pair = Pair::new("stop");
+    let node = start(&pair, vec![peer()]);
+    wait_for_addresses(&pair, true);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()
+        .unwrap();
+    let stop = node.handle.stop();
+    let stopped = runtime.block_on(async { tokio::time::timeout(support::DEADLINE, stop).await });
+    assert_eq!(stopped, Ok(()));
+    for address in [FLOATING, FLOATING6, VIP] {
+        assert!(!holds(&pair, address), "{address} is still here");
+    }
 }
 
 /// RFC 5882 section 4.2: the router's administrator has ended BFD, not the path.

@@ -75,6 +75,21 @@ fn a_silent_peer_is_waited_for_and_then_not() {
 }
 
 #[test]
+fn the_start_hold_does_not_begin_before_a_peer_can_be_heard() {
+    let mut world = World::new(true);
+    world.start_deaf(0);
+    world.run_ms(30_000);
+    assert_eq!(world.role(0), JOINING);
+    world.input(0, Input::Listening);
+    world.run_ms(500);
+    world.input(0, Input::Listening);
+    world.run_ms(499);
+    assert_eq!(world.role(0), JOINING);
+    world.run_ms(1);
+    assert_eq!(world.role(0), MASTER, "said twice, it is no later");
+}
+
+#[test]
 fn a_peer_that_lives_and_does_not_speak_may_be_master() {
     let mut world = World::new(true);
     world.channel = false;

@@ -60,7 +60,13 @@ impl World {
         }
     }
 
+    /// The daemon runs, and hears.
     pub(super) fn start(&mut self, index: usize) {
+        self.start_deaf(index);
+        self.input(index, Input::Listening);
+    }
+
+    pub(super) fn start_deaf(&mut self, index: usize) {
         let node = &mut self.nodes[index];
         node.boot += 1000;
         node.claimed = false;

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::net::IpAddr;
 
 use nix::ifaddrs::getifaddrs;
 
@@ -46,4 +47,14 @@ impl Interfaces {
     pub fn get(&self, name: &str) -> Option<Interface> {
         self.0.get(name).copied()
     }
+}
+
+/// The name of the interface that has this address.
+pub fn holding(address: IpAddr) -> Option<String> {
+    getifaddrs().ok()?.find_map(|entry| {
+        let found = entry.address?;
+        let v4 = found.as_sockaddr_in().map(|found| IpAddr::V4(found.ip()));
+        let v6 = found.as_sockaddr_in6().map(|found| IpAddr::V6(found.ip()));
+        (v4.or(v6) == Some(address)).then_some(entry.interface_name)
+    })
 }

@@ -71,10 +71,14 @@ pub enum Command {
         neighbour: IpAddr,
         established: bool,
     },
+    /// BFD and the synchronisation run.
+    Listening,
     Drain,
     /// As `Drain`; its end is told.
     DrainAndTell(oneshot::Sender<Drained>),
     Undrain,
+    /// Give every address up and end. Answered when that is done.
+    Stop(oneshot::Sender<()>),
 }
 
 /// How a drain has ended.
@@ -106,6 +110,13 @@ impl FailoverHandle {
         let (end, ended) = oneshot::channel();
         self.send(Command::DrainAndTell(end));
         ended.await.unwrap_or(Drained::Alone)
+    }
+
+    /// Gives every address up and ends the thread. Returns when that is done.
+    pub async fn stop(&self) {
+        let (end, ended) = oneshot::channel();
+        self.send(Command::Stop(end));
+        let _ = ended.await;
     }
 }
 

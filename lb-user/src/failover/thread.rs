@@ -12,6 +12,7 @@ use tracing::{info, warn};
 use super::announcer::Announcer;
 use super::holder::{Holder, Placed};
 use super::inbox::Queues;
+use super::interfaces;
 use super::status::{self, Observed};
 use super::uplink::{Uplinks, Verdict};
 use super::{Command, Drained, HelloSink, Setup, StartError};
@@ -23,6 +24,9 @@ use crate::timeline::{Timeline, moment_of};
 
 /// The status is published at least this often.
 const STATUS_INTERVAL: Duration = Duration::from_secs(1);
+/// How long a link to a peer that is dark holds the start back, and how often it is looked at.
+const LINK_PATIENCE: Duration = Duration::from_secs(10);
+const LINK_LOOK: Duration = Duration::from_millis(100);
 
 pub(super) struct Failover {
     election: Election,
@@ -40,6 +44,9 @@ pub(super) struct Failover {
     hello: HelloSink,
     /// Who waits for the end of the drain.
     waiting: Vec<oneshot::Sender<Drained>>,
+    /// Listening, but the link to a peer may be dark until then.
+    waits_for_link: Option<Instant>,
+    stopped: bool,
     timeline: Timeline,
     board: StatusBoard,
     publish_at: Instant,
@@ -76,6 +83,8 @@ impl Failover {
             bgp: setup.bgp,
             hello: setup.hello,
             waiting: Vec::new(),
+            waits_for_link: None,
+            stopped: false,
             timeline: setup.timeline,
             board: setup.board,
             publish_at: now,
@@ -84,7 +93,7 @@ impl Failover {
 
     pub(super) fn run(mut self, mut queues: Queues) {
         self.execute();
-        while !queues.abandoned() {
+        while !self.stopped && !queues.abandoned() {
             let command = queues.next(self.deadline());
             let news = command.is_some();
             if let Some(command) = command {
@@ -92,6 +101,7 @@ impl Failover {
             }
             let now = Instant::now();
             self.judge_uplink(now);
+            self.listen(now);
             if self.election.poll_timeout().is_some_and(|due| due <= now) {
                 self.handle(Input::Timeout);
             }
@@ -110,6 +120,8 @@ impl Failover {
             self.holder.poll_timeout(),
             self.announcer.poll_timeout(),
             uplinks,
+            self.waits_for_link
+                .map(|until| until.min(Instant::now() + LINK_LOOK)),
         ]
         .into_iter()
         .flatten()
@@ -148,6 +160,10 @@ impl Failover {
                 neighbour,
                 established,
             } => self.uplinks.set_established(neighbour, established),
+            Command::Listening => {
+                self.waits_for_link = Some(Instant::now() + LINK_PATIENCE);
+            }
+            Command::Stop(end) => self.stop(end),
             Command::Drain => self.drain(),
             Command::DrainAndTell(end) => {
                 self.waiting.push(end);
@@ -157,6 +173,29 @@ impl Failover {
                 self.timeline.record("undrain", []);
                 self.handle(Input::Undrain);
             }
+        }
+    }
+
+    /// The peers have been told that this node goes, and claim. An address that stayed would answer beside theirs.
+    fn stop(&mut self, end: oneshot::Sender<()>) {
+        for (index, instance) in self.instances.iter().enumerate() {
+            let released = self.holder.release(u32::try_from(index).unwrap_or(u32::MAX));
+            self.record_addresses("address-released", &instance.name, &released);
+        }
+        self.stopped = true;
+        let _ = end.send(());
+    }
+
+    /// The start hold begins when peers can be heard: not while the link to them is still coming up, within reason.
+    fn listen(&mut self, now: Instant) {
+        let Some(until) = self.waits_for_link else { return };
+        let dark = |peer: &HaPeer| {
+            let link = interfaces::holding(peer.local);
+            link.is_none_or(|link| self.uplinks.is_dark(&link))
+        };
+        if now >= until || !self.peers.values().any(dark) {
+            self.waits_for_link = None;
+            self.handle(Input::Listening);
         }
     }
 

@@ -98,6 +98,10 @@ impl Uplinks {
         }
     }
 
+    pub fn is_dark(&self, link: &str) -> bool {
+        self.dark.contains(link)
+    }
+
     /// The verdict, given the links without which this node serves nobody.
     pub fn alive<'a>(&self, mut needed: impl Iterator<Item = &'a str>, now: Instant) -> bool {
         let mut watched = self.neighbours.values().filter_map(|n| n.alive(now)).peekable();
