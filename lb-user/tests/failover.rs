@@ -95,6 +95,7 @@ fn start_with(pair: &Pair, peers: Vec<HaPeer>, neighbours: Vec<(IpAddr, bool)>) 
         peers,
         instances: vec![instance()],
         neighbours,
+        links: Vec::new(),
         bgp: bgp_handle,
         hello: Box::new(move |bytes| {
             let _ = hello_sender.send(bytes);

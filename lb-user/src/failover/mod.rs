@@ -173,6 +173,8 @@ pub struct Setup {
     pub instances: Vec<Instance>,
     /// The neighbours, and whether BFD watches them.
     pub neighbours: Vec<(IpAddr, bool)>,
+    /// The links of the data path.
+    pub links: Vec<String>,
     pub bgp: BgpHandle,
     pub hello: HelloSink,
     pub timeline: Timeline,
@@ -189,6 +191,7 @@ impl Setup {
             peers: desired.fixed.peers.values().cloned().collect(),
             instances: desired.instances.values().cloned().collect(),
             neighbours: neighbours.map(|known| (known.peer.address, known.bfd)).collect(),
+            links: desired.fixed.datapath.interfaces.clone(),
             bgp,
             hello,
             timeline: Timeline::new(),

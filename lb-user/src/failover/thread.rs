@@ -71,6 +71,9 @@ impl Failover {
         for (neighbour, bfd) in setup.neighbours {
             uplinks.put_neighbour(neighbour, bfd, now);
         }
+        for link in setup.links {
+            uplinks.put_link(link);
+        }
         Ok(Self {
             election: Election::new(now, config)?,
             holder,

@@ -55,6 +55,8 @@ pub struct Uplinks {
     neighbours: BTreeMap<IpAddr, Neighbour>,
     /// Names of links that are known to be without carrier.
     dark: BTreeSet<String>,
+    /// The links of the data path, and whether each has ever had carrier: one that never had is not connected yet.
+    links: BTreeMap<String, bool>,
 }
 
 impl Uplinks {
@@ -90,7 +92,15 @@ impl Uplinks {
         }
     }
 
+    /// A link of the data path: once it has had carrier, this node does not serve without it.
+    pub fn put_link(&mut self, link: String) {
+        self.links.entry(link).or_default();
+    }
+
     pub fn set_carrier(&mut self, link: &str, up: bool) {
+        if let Some(lit) = self.links.get_mut(link) {
+            *lit |= up;
+        }
         if up {
             self.dark.remove(link);
         } else {
@@ -103,9 +113,11 @@ impl Uplinks {
     }
 
     /// The verdict, given the links without which this node serves nobody.
-    pub fn alive<'a>(&self, mut needed: impl Iterator<Item = &'a str>, now: Instant) -> bool {
+    pub fn alive<'a>(&'a self, needed: impl Iterator<Item = &'a str>, now: Instant) -> bool {
         let mut watched = self.neighbours.values().filter_map(|n| n.alive(now)).peekable();
         let neighbour = watched.peek().is_none() || watched.any(|alive| alive);
+        let lit = self.links.iter().filter(|(_, lit)| **lit);
+        let mut needed = needed.chain(lit.map(|(link, _)| link.as_str()));
         neighbour && !needed.any(|link| self.dark.contains(link))
     }
 
@@ -191,6 +203,21 @@ mod tests {
         uplinks.set_neighbour(ROUTER, Verdict::Up);
         uplinks.set_neighbour(ROUTER, Verdict::Down);
         assert!(!uplinks.alive(none(), now), "BGP notices later than BFD");
+    }
+
+    #[test]
+    fn a_link_of_the_data_path_counts_once_it_has_had_carrier() {
+        let now = Instant::now();
+        let mut uplinks = Uplinks::default();
+        uplinks.put_link("eth1".to_owned());
+        uplinks.set_carrier("eth1", false);
+        assert!(uplinks.alive(none(), now), "not connected yet");
+        uplinks.set_carrier("eth1", true);
+        assert!(uplinks.alive(none(), now));
+        uplinks.set_carrier("eth1", false);
+        assert!(!uplinks.alive(none(), now));
+        uplinks.set_carrier("eth1", true);
+        assert!(uplinks.alive(none(), now));
     }
 
     #[test]
