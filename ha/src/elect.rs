@@ -13,6 +13,8 @@ pub struct Candidate<'a> {
     pub name: &'a str,
     pub priority: u32,
     pub uplink: bool,
+    /// A router hears it. No part of the rank: it decides when an instance moves, not where it belongs.
+    pub announces: bool,
     pub draining: bool,
     pub standing: Standing,
     /// Has claimed the instance and not released it.
@@ -71,7 +73,7 @@ fn take_over(me: &Candidate<'_>, preempt: bool, holder: &Candidate<'_>, first: b
         Hold::Keep
     } else if me.uplink && !holder.uplink {
         Hold::Claim(Cause::PeerFault)
-    } else if me.standing != Standing::Current || me.draining {
+    } else if me.standing != Standing::Current || me.draining || (holder.announces && !me.announces) {
         Hold::Keep
     } else if holder.draining {
         Hold::Claim(Cause::PeerDraining)
@@ -82,9 +84,10 @@ fn take_over(me: &Candidate<'_>, preempt: bool, holder: &Candidate<'_>, first: b
     }
 }
 
-/// Fit to take an instance from a holder that drains.
-fn heir(other: &Candidate<'_>) -> bool {
-    other.uplink && !other.draining && other.standing == Standing::Current
+/// Fit to take an instance from a holder that drains: it has the flows, and is heard by a router if the holder is.
+pub fn heir(me_announces: bool, other: &Candidate<'_>) -> bool {
+    let heard = other.announces || !me_announces;
+    other.uplink && heard && !other.draining && other.standing == Standing::Current
 }
 
 /// The role that this node shows. No two live nodes show the same one once each knows what the other says.
@@ -92,7 +95,7 @@ fn heir(other: &Candidate<'_>) -> bool {
 /// A draining holder asks for traffic until there is an heir, because the others lack its flows; that it drains is in its
 /// hello all the same.
 pub fn role(me: &Candidate<'_>, others: &[Candidate<'_>]) -> Role {
-    if me.draining && (!me.holds || others.is_empty() || others.iter().any(heir)) {
+    if me.draining && (!me.holds || others.is_empty() || others.iter().any(|o| heir(me.announces, o))) {
         Role::Draining
     } else if !me.uplink && others.iter().any(|o| o.uplink) {
         Role::Fault

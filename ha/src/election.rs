@@ -39,6 +39,7 @@ pub struct Election {
     peers: Vec<Peer>,
     caught_up: bool,
     uplink: bool,
+    announces: bool,
     drain: Option<Drain>,
     start: Start,
     /// After a freeze, until then `caught_up` may be older than the freeze.
@@ -83,6 +84,7 @@ impl Election {
             peers: peers.into_iter().map(Peer::new).collect(),
             caught_up: false,
             uplink: true,
+            announces: true,
             drain: None,
             start,
             doubt: None,
@@ -231,6 +233,15 @@ impl Election {
                     false,
                 )
             }
+            Input::Announces(announces) => {
+                self.announces = announces;
+                let cause = if announces {
+                    Cause::RouterFound
+                } else {
+                    Cause::RoutersLost
+                };
+                (cause, false)
+            }
             Input::Listening => {
                 if matches!(self.start, Start::Deaf) {
                     self.start = Start::Hold(now + self.timing.start_hold);
@@ -306,6 +317,7 @@ impl Election {
             name: &self.node,
             priority: instance.config.priority,
             uplink: self.uplink,
+            announces: self.announces,
             draining: self.drain.is_some(),
             standing: instance.standing,
             holds: instance.holds,
@@ -362,7 +374,7 @@ impl Election {
     fn taken_over(&self) -> bool {
         let taken = |name: &str| {
             let mut heirs = self.peers.iter().filter_map(|p| p.candidate(name));
-            heirs.any(|o| o.holds && !o.draining && o.standing == Standing::Current)
+            heirs.any(|o| o.holds && elect::heir(self.announces, &o))
         };
         self.instances.iter().all(|i| !i.holds && taken(&i.config.name))
     }
@@ -397,6 +409,7 @@ impl Election {
             sequence: self.sequence,
             draining: self.drain.is_some(),
             uplink: self.uplink,
+            announces: self.announces,
             instances: instances.collect(),
         };
         if at_once || now >= self.next_hello || self.told.as_ref() != Some(&hello) {

@@ -23,6 +23,8 @@ pub enum Input<'a> {
     CaughtUp(bool),
     /// Whether this node has a live uplink; assumed `true` until told.
     Uplink(bool),
+    /// Whether a router hears this node: a BGP session is established, or none is configured. Assumed `true` until told.
+    Announces(bool),
     /// BFD and the synchronisation run: from now on a peer that lives can be seen. Before, silence says nothing.
     Listening,
     Drain,

@@ -16,6 +16,8 @@ pub const MAX_HELLO: usize = 8192;
 const VERSION: u8 = 1;
 const DRAINING: u8 = 1;
 const UPLINK: u8 = 2;
+/// Not heard: the bit is set when nothing is announced, so that a node that does not know it counts as heard.
+const UNHEARD: u8 = 4;
 const HOLDS: u8 = 1;
 /// Bytes of a record before the name.
 const RECORD_FIXED: usize = 8;
@@ -29,6 +31,8 @@ pub struct Hello {
     pub sequence: u64,
     pub draining: bool,
     pub uplink: bool,
+    /// A BGP session is established, or none is configured.
+    pub announces: bool,
     pub instances: Vec<InstanceHello>,
 }
 
@@ -61,7 +65,9 @@ impl Hello {
     pub fn encode(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(32 + self.node.len() + self.instances.len() * 32);
         out.push(VERSION);
-        out.push(if self.draining { DRAINING } else { 0 } | if self.uplink { UPLINK } else { 0 });
+        let flag = |set: bool, bit: u8| if set { bit } else { 0 };
+        let (draining, uplink) = (flag(self.draining, DRAINING), flag(self.uplink, UPLINK));
+        out.push(draining | uplink | flag(!self.announces, UNHEARD));
         out.extend_from_slice(&self.boot.to_be_bytes());
         out.extend_from_slice(&self.sequence.to_be_bytes());
         put_name(&mut out, &self.node);
@@ -103,13 +109,13 @@ impl Hello {
         for _ in 0..count {
             instances.push(decode_instance(&mut reader)?);
         }
-        let (draining, uplink) = (flags & DRAINING != 0, flags & UPLINK != 0);
         Ok(Self {
             node,
             boot,
             sequence,
-            draining,
-            uplink,
+            draining: flags & DRAINING != 0,
+            uplink: flags & UPLINK != 0,
+            announces: flags & UNHEARD == 0,
             instances,
         })
     }

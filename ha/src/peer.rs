@@ -158,6 +158,7 @@ impl Peer {
             name: &self.name,
             priority: said.priority,
             uplink: hello.uplink,
+            announces: hello.announces,
             draining: hello.draining,
             standing: said.standing,
             holds: said.holds,

@@ -86,6 +86,10 @@ pub enum Cause {
     Undrain,
     UplinkLost,
     UplinkRestored,
+    /// The first BGP session is established.
+    RouterFound,
+    /// No BGP session is established any more.
+    RoutersLost,
 }
 
 impl Cause {
@@ -108,6 +112,8 @@ impl Cause {
             Self::Undrain => "undrain",
             Self::UplinkLost => "uplink lost",
             Self::UplinkRestored => "uplink restored",
+            Self::RouterFound => "router found",
+            Self::RoutersLost => "routers lost",
         }
     }
 }

@@ -274,6 +274,7 @@ fn leftovers_are_removed_and_a_better_peer_takes_the_addresses() {
         sequence: 1,
         draining: false,
         uplink: true,
+        announces: true,
         instances: vec![InstanceHello {
             name: "default".into(),
             role: Role::Master,

@@ -30,9 +30,9 @@ prop_compose! {
 }
 
 prop_compose! {
-    fn hello()(node in "[a-z0-9.-]{1,64}", boot: u64, sequence: u64, draining: bool, uplink: bool,
+    fn hello()(node in "[a-z0-9.-]{1,64}", boot: u64, sequence: u64, draining: bool, uplink: bool, announces: bool,
         instances in proptest::collection::vec(instance(), 0..MAX_INSTANCES + 1)) -> Hello {
-        Hello { node, boot, sequence, draining, uplink, instances }
+        Hello { node, boot, sequence, draining, uplink, announces, instances }
     }
 }
 
@@ -50,6 +50,7 @@ fn sample() -> Hello {
         sequence: 9,
         draining: false,
         uplink: true,
+        announces: true,
         instances: vec![instance],
     }
 }

@@ -9,10 +9,10 @@ const NAMES: [&str; 5] = ["a", "b", "c", "d", "e"];
 
 prop_compose! {
     fn candidates()(count in 1..=5_usize, fields in prop::collection::vec(
-        (0..3_u32, any::<bool>(), any::<bool>(), 0..3_u8, any::<bool>()), 5)) -> Vec<Candidate<'static>> {
-        let make = |(name, (priority, uplink, draining, standing, holds)): (&'static str, _)| {
+        (0..3_u32, any::<bool>(), any::<bool>(), any::<bool>(), 0..3_u8, any::<bool>()), 5)) -> Vec<Candidate<'static>> {
+        let make = |(name, (priority, uplink, announces, draining, standing, holds)): (&'static str, _)| {
             let standing = [Standing::Fresh, Standing::Stale, Standing::Current][usize::from(standing)];
-            Candidate { name, priority, uplink, draining, standing, holds }
+            Candidate { name, priority, uplink, announces, draining, standing, holds }
         };
         NAMES.into_iter().zip(fields).map(make).take(count).collect()
     }
@@ -73,6 +73,7 @@ fn what_counts_first() {
         name: "b",
         priority: 1,
         uplink: true,
+        announces: true,
         draining: false,
         standing: Standing::Current,
         holds: false,

@@ -21,10 +21,11 @@ enum Event {
     Drain(usize),
     Undrain(usize),
     Uplink(usize, bool),
+    Announces(usize, bool),
     Wait(u64),
 }
 
-const ALL: [Event; 27] = [
+const ALL: [Event; 28] = [
     Event::Kill(0),
     Event::Kill(1),
     Event::Start(0),
@@ -49,6 +50,7 @@ const ALL: [Event; 27] = [
     Event::Uplink(0, false),
     Event::Uplink(1, false),
     Event::Uplink(0, true),
+    Event::Announces(0, false),
     Event::Wait(50),
     Event::Wait(250),
     Event::Wait(1500),
@@ -78,6 +80,7 @@ fn apply(world: &mut World, event: Event) {
         Event::Drain(index) => world.input(index, Input::Drain),
         Event::Undrain(index) => world.input(index, Input::Undrain),
         Event::Uplink(index, up) => world.input(index, Input::Uplink(up)),
+        Event::Announces(index, heard) => world.input(index, Input::Announces(heard)),
         Event::Wait(ms) => wait(world, ms),
     }
     always(world);
@@ -129,6 +132,7 @@ fn heals(world: &mut World) {
     for index in 0..2 {
         world.input(index, Input::Undrain);
         world.input(index, Input::Uplink(true));
+        world.input(index, Input::Announces(true));
     }
     world.run_ms(450);
     let expected = [Some(Role::Master), Some(Role::Backup)];

@@ -439,6 +439,50 @@ fn a_drain_that_nobody_answers_is_bounded() {
     assert!(world.log(0).contains(&Output::Drained { complete: false }));
 }
 
+#[test]
+fn a_drain_waits_for_a_peer_that_a_router_hears() {
+    let mut world = World::settled(true);
+    world.input(1, Input::Announces(false));
+    world.deliver_all();
+    world.input(0, Input::Drain);
+    world.run_ms(5000);
+    assert_eq!(world.roles(), [MASTER, BACKUP]);
+    assert!(!drained(&world));
+    world.input(1, Input::Announces(true));
+    world.deliver_all();
+    assert_eq!(world.roles(), [DRAINING, MASTER]);
+    assert!(drained(&world));
+    world.input(1, Input::Announces(false));
+    world.deliver_all();
+    assert!(!drained(&world), "nobody hears the heir");
+}
+
+#[test]
+fn no_preemption_before_a_router_hears() {
+    let mut world = World::settled(true);
+    world.kill(0);
+    world.bfd_at(1, false);
+    world.run_ms(5000);
+    world.start(0);
+    world.input(0, Input::Announces(false));
+    world.bfd(true);
+    world.run_ms(500);
+    world.catch_up();
+    world.run_ms(30_000);
+    assert_eq!(world.roles(), [BACKUP, MASTER]);
+    world.input(0, Input::Announces(true));
+    world.deliver_all();
+    assert_eq!(world.holds(), [true, false]);
+    // Where no node is heard, nothing is gained by waiting.
+    world.catch_up();
+    world.input(0, Input::Announces(false));
+    world.input(1, Input::Announces(false));
+    world.deliver_all();
+    world.input(0, Input::Drain);
+    world.deliver_all();
+    assert_eq!(world.roles(), [DRAINING, MASTER]);
+}
+
 fn drained(world: &World) -> bool {
     world.nodes[0].election.as_ref().unwrap().status().drained
 }
@@ -619,6 +663,7 @@ fn hello(boot: u64, sequence: u64, role: Role) -> Hello {
         sequence,
         draining: false,
         uplink: true,
+        announces: true,
         instances: vec![instance],
     }
 }

@@ -34,6 +34,8 @@ pub(super) struct Failover {
     uplinks: Uplinks,
     /// The last verdict that the election was told; it assumes `true`.
     uplink: bool,
+    /// Whether a router hears this node, likewise.
+    heard: bool,
     /// In the order of the election's ids.
     instances: Vec<Instance>,
     /// By the address of the BFD session.
@@ -79,6 +81,7 @@ impl Failover {
             holder,
             uplinks,
             uplink: true,
+            heard: true,
             announcer: Announcer::new(),
             observed: Observed::new(now, &setup.instances),
             instances: setup.instances,
@@ -104,6 +107,7 @@ impl Failover {
             }
             let now = Instant::now();
             self.judge_uplink(now);
+            self.judge_heard();
             self.listen(now);
             if self.election.poll_timeout().is_some_and(|due| due <= now) {
                 self.handle(Input::Timeout);
@@ -264,6 +268,15 @@ impl Failover {
                 .any(|peer| peer.liveness != Liveness::Up);
             self.announcer.set_able(alive, unseen, now);
             self.handle(Input::Uplink(alive));
+        }
+    }
+
+    fn judge_heard(&mut self) {
+        let heard = self.uplinks.heard();
+        if heard != self.heard {
+            self.heard = heard;
+            self.timeline.record("heard", [("by_a_router", heard.into())]);
+            self.handle(Input::Announces(heard));
         }
     }
 

@@ -121,6 +121,11 @@ impl Uplinks {
         neighbour && !needed.any(|link| self.dark.contains(link))
     }
 
+    /// Whether a router hears this node, if it is meant to be heard at all.
+    pub fn heard(&self) -> bool {
+        self.neighbours.is_empty() || self.neighbours.values().any(|n| n.established)
+    }
+
     /// When the patience with a session ends.
     pub fn poll_timeout(&self, now: Instant) -> Option<Instant> {
         let waiting =
@@ -218,6 +223,20 @@ mod tests {
         assert!(!uplinks.alive(none(), now));
         uplinks.set_carrier("eth1", true);
         assert!(uplinks.alive(none(), now));
+    }
+
+    #[test]
+    fn one_established_session_is_enough_to_be_heard() {
+        let now = Instant::now();
+        let mut uplinks = Uplinks::default();
+        assert!(uplinks.heard(), "no neighbour is configured");
+        uplinks.put_neighbour(ROUTER, false, now);
+        uplinks.put_neighbour(OTHER, true, now);
+        assert!(!uplinks.heard());
+        uplinks.set_established(OTHER, true);
+        assert!(uplinks.heard());
+        uplinks.set_established(OTHER, false);
+        assert!(!uplinks.heard());
     }
 
     #[test]

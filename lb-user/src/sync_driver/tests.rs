@@ -326,6 +326,7 @@ async fn hellos_go_out_in_the_own_name_only() {
             sequence,
             draining: false,
             uplink: true,
+            announces: true,
             instances: Vec::new(),
         }
         .encode()
