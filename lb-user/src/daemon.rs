@@ -136,7 +136,8 @@ pub fn run(path: &Path, desired: Desired) -> Result<(), DaemonError> {
         boot: rand::random(),
     };
     common.timeline.record("start", [("node", node.clone().into())]);
-    let datapath = DataPath::start(&desired.fixed.datapath, common.board.clone())?;
+    let vips = desired.services.keys().map(|key| key.vip).collect();
+    let datapath = DataPath::start(&desired.fixed.datapath, &vips, common.board.clone())?;
     privilege::drop_privileges()?;
 
     let datapath = datapath.spawn()?;

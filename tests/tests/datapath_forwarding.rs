@@ -95,17 +95,25 @@ impl Lab {
     }
 
     fn start(&self) -> Running {
+        self.start_with(Hook::Auto)
+    }
+
+    fn start_with(&self, hook: Hook) -> Running {
         let config = desired::DataPath {
             interfaces: vec!["eth1".into(), "eth2".into()],
-            hook: Hook::Auto,
+            hook,
             max_flows: 4096,
             pin_dir: self.pins.clone(),
         };
         self.on("lb", move || {
-            DataPath::start(&config, StatusBoard::new())
-                .unwrap()
-                .spawn()
-                .unwrap()
+            DataPath::start(
+                &config,
+                &["203.0.113.10".parse().unwrap()].into(),
+                StatusBoard::new(),
+            )
+            .unwrap()
+            .spawn()
+            .unwrap()
         })
     }
 
@@ -417,4 +425,37 @@ fn a_flow_moves_to_another_table() {
             .then_some(()),
         _ => None,
     });
+}
+
+/// The VIP is an address of this node, and the neighbour is not resolved: the kernel takes over what XDP has rewritten,
+/// although it comes in with a source of its own.
+#[test]
+fn xdp_leaves_unresolved_neighbours_to_the_kernel() {
+    let lab = Lab::new("dpmartian");
+    let lb = lab.netns("lb");
+    run(&format!("ip -n {lb} addr add 203.0.113.10/32 dev eth1"));
+    for filter in ["all", "eth1", "eth2"] {
+        run(&format!(
+            "ip netns exec {lb} sysctl -qw net.ipv4.conf.{filter}.rp_filter=0"
+        ));
+    }
+    // XDP sees checksums that are left to hardware as they are.
+    for node in ["client", "backend"] {
+        run(&format!(
+            "ip netns exec {} ethtool -K eth1 tx off",
+            lab.netns(node)
+        ));
+    }
+    let mut running = lab.start_with(Hook::XdpGeneric);
+    let (_, vips) = running.services.existing().unwrap();
+    assert_eq!(
+        vips,
+        ["203.0.113.10".parse::<IpAddr>().unwrap()],
+        "known before the services"
+    );
+    lab.echo("0.0.0.0:8080");
+    configure(&mut running);
+    let mut stream = lab.connect("203.0.113.10:80");
+    assert_eq!(peer_seen_by_backend(&mut stream).ip().to_string(), "203.0.113.10");
+    exchange(&mut stream, 1 << 16);
 }

@@ -1,7 +1,9 @@
 //! Loads the programs, adopts or makes the maps, attaches.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
+use std::net::IpAddr;
 
 use aya::programs::{Program, ProgramError, SchedClassifier, Xdp};
 use aya::{Ebpf, EbpfLoader};
@@ -18,7 +20,9 @@ use super::table::Expect;
 use crate::desired::DataPath as Config;
 
 /// Loads and attaches everything. What a former daemon left is taken over; traffic does not notice.
-pub(super) fn load(config: &Config) -> Result<(Maps, Streams), DataPathError> {
+/// The addresses are known to the packet path before its first packet: those of a VIP that it does not know go to the
+/// local stack, which resets them (invariant I1).
+pub(super) fn load(config: &Config, vips: &BTreeSet<IpAddr>) -> Result<(Maps, Streams), DataPathError> {
     check_capabilities()?;
     let pins = Pins::open(&config.pin_dir)?;
     check_layout(&pins)?;
@@ -33,6 +37,14 @@ pub(super) fn load(config: &Config) -> Result<(Maps, Streams), DataPathError> {
             wanted = config.max_flows,
             "max-flows is that of the adopted table until its pin is removed"
         );
+    }
+    for vip in vips {
+        maps.vips
+            .put(&(*vip).into(), &1, Expect::Any)
+            .map_err(|source| DataPathError::Map {
+                map: map::VIPS,
+                source,
+            })?;
     }
     let (xdp, tc) = programs(&mut ebpf)?;
     let mut hooks = Hooks { pins: &pins, xdp, tc };
@@ -52,6 +64,9 @@ pub(super) fn load(config: &Config) -> Result<(Maps, Streams), DataPathError> {
         let attached = hooks.attach(interface, config.hook)?;
         register_port(&mut streams, ifindex, attached)?;
         enable_forwarding(interface);
+        if attached != Attached::Tcx {
+            accept_own_source(interface);
+        }
     }
     hooks.remove_others(&config.interfaces)?;
     pin_programs(&pins, &mut ebpf)?;
@@ -177,5 +192,31 @@ fn enable_forwarding(interface: &str) {
                 Err(error) => warn!(interface, family, %error, "forwarding is off: packets will be dropped"),
             }
         }
+    }
+}
+
+/// What XDP cannot send goes up, rewritten, for the kernel to forward. Where the VIP is an address of this node (L2
+/// mode) it then comes in by an interface with a source of the node's own, or by another one than the way back to its
+/// source: a martian to the kernel, unless it is told otherwise.
+fn accept_own_source(interface: &str) {
+    for (name, wanted) in [("accept_local", "1"), ("rp_filter", "0")] {
+        let path = format!("/proc/sys/net/ipv4/conf/{interface}/{name}");
+        if fs::read_to_string(&path).is_ok_and(|value| value.trim() == wanted) {
+            continue;
+        }
+        match fs::write(&path, wanted) {
+            Ok(()) => info!(interface, setting = name, value = wanted, "set for XDP"),
+            Err(error) => warn!(
+                interface, setting = name, wanted, %error,
+                "packets to neighbours that are not resolved may be dropped"
+            ),
+        }
+    }
+    // The stricter of the two counts.
+    if fs::read_to_string("/proc/sys/net/ipv4/conf/all/rp_filter").is_ok_and(|value| value.trim() != "0") {
+        warn!(
+            interface,
+            "net.ipv4.conf.all.rp_filter is on: packets to neighbours that are not resolved may be dropped"
+        );
     }
 }

@@ -28,6 +28,8 @@ pub mod table;
 mod tests;
 mod thread;
 
+use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::sync::{Arc, RwLock};
 use std::thread::JoinHandle;
 
@@ -52,9 +54,13 @@ pub struct DataPath {
 }
 
 impl DataPath {
-    /// Loads, adopts, attaches and pins. Traffic flows from here on.
-    pub fn start(config: &desired::DataPath, board: StatusBoard) -> Result<Self, DataPathError> {
-        let (maps, streams) = loader::load(config)?;
+    /// Loads, adopts, attaches and pins. Traffic flows from here on; what is for these VIPs never goes to the stack.
+    pub fn start(
+        config: &desired::DataPath,
+        vips: &BTreeSet<IpAddr>,
+        board: StatusBoard,
+    ) -> Result<Self, DataPathError> {
+        let (maps, streams) = loader::load(config, vips)?;
         let maps = Arc::new(maps);
         let catalog = Arc::new(RwLock::default());
         let flows = FlowTable::new(Arc::clone(&maps), Arc::clone(&catalog));
