@@ -15,7 +15,7 @@ mod signals;
 mod targets;
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
@@ -32,7 +32,7 @@ use tracing::{error, info};
 use self::signals::Signals;
 use self::targets::Neighbors;
 use crate::api_server::{self, Context};
-use crate::apply::{ApplyError, Targets};
+use crate::apply::{ApplyError, DataPath as _, Targets};
 use crate::bfd_thread;
 use crate::bgp_driver::{self, BgpHandle};
 use crate::datapath::{DataPath, DataPathError, FibEpoch, FlowNews, FlowTable, Services};
@@ -244,8 +244,12 @@ fn start_reconciler(
     desired: &Desired,
     common: &Common,
     running: &Running,
-    datapath: Services,
+    mut datapath: Services,
 ) -> Result<Sender<reconciler::Command>, DaemonError> {
+    let (_, vips) = datapath.existing().map_err(DaemonError::Maps)?;
+    let served = |vip: &IpAddr| desired.services.keys().any(|key| key.vip == *vip);
+    let gone = vips.into_iter().filter(|vip| !served(vip)).collect();
+    running.failover.send(failover::Command::RemoveVips(gone));
     let targets = Targets {
         datapath: Box::new(datapath),
         speaker: Box::new(Neighbors {

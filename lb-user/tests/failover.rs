@@ -341,6 +341,20 @@ fn a_drain_without_a_peer_ends_by_itself() {
 }
 
 #[test]
+fn vips_that_are_none_any_longer_are_removed() {
+    const OLD: &str = "203.0.113.99/32";
+    let pair = Pair::new("oldvip");
+    pair.output(LEFT, &["ip", "addr", "add", OLD, "dev", "eth0"]);
+    let node = start(&pair, Vec::new());
+    wait_for_addresses(&pair, true);
+    assert!(holds(&pair, OLD));
+    let vips = ["203.0.113.99", "203.0.113.10"].map(|vip| vip.parse().unwrap());
+    node.handle.send(Command::RemoveVips(vips.to_vec()));
+    until("the old VIP is gone", || (!holds(&pair, OLD), addresses(&pair)));
+    assert!(holds(&pair, VIP), "one that is configured stays");
+}
+
+#[test]
 fn a_node_that_stops_leaves_no_address_behind() {
     let pair = Pair::new("stop");
     let node = start(&pair, vec![peer()]);

@@ -80,6 +80,13 @@ impl Holder {
         }
     }
 
+    /// Removes addresses that an earlier run left and no instance has. Returns those that were there.
+    pub fn give_up(&mut self, left: &[Placed]) -> Vec<Placed> {
+        let wanted = |placed: &Placed| self.groups.values().any(|group| group.placed.contains(placed));
+        let left: Vec<Placed> = left.iter().filter(|placed| !wanted(placed)).cloned().collect();
+        self.remove_addresses(&left)
+    }
+
     /// Forgets an instance and gives its addresses up.
     pub fn forget(&mut self, instance: u32) {
         self.release(instance);

@@ -60,6 +60,8 @@ pub enum Command {
         instance: String,
         placed: Vec<Placed>,
     },
+    /// VIPs of an earlier run that are VIPs no longer; they may still be addresses of an interface.
+    RemoveVips(Vec<IpAddr>),
     /// A neighbour, and whether BFD watches it, which then tells whether there is an uplink.
     PutNeighbour {
         address: IpAddr,
@@ -152,13 +154,18 @@ pub fn placed(instance: &Instance, vips: &[IpAddr]) -> Vec<Placed> {
             interface: floating.interface.clone(),
         })
     });
+    floating.chain(placed_vips(instance, vips)).collect()
+}
+
+/// The VIPs where they become addresses: on the instance's interface for them, if it has one.
+fn placed_vips(instance: &Instance, vips: &[IpAddr]) -> Vec<Placed> {
     let vips = instance.vip_interface.iter().flat_map(|interface| {
         vips.iter().map(|vip| Placed {
             address: IpNet::from(*vip),
             interface: interface.clone(),
         })
     });
-    floating.chain(vips).collect()
+    vips.collect()
 }
 
 /// Hands a hello to the synchronisation; must not block.

@@ -15,7 +15,7 @@ use super::inbox::Queues;
 use super::interfaces;
 use super::status::{self, Observed};
 use super::uplink::{Uplinks, Verdict};
-use super::{Command, Drained, HelloSink, Setup, StartError};
+use super::{Command, Drained, HelloSink, Setup, StartError, placed_vips};
 use crate::bfd_thread::Change;
 use crate::bgp_driver::{self, BgpHandle};
 use crate::desired::{HaPeer, Instance};
@@ -159,6 +159,7 @@ impl Failover {
                 self.holder.links_changed(Instant::now());
             }
             Command::PutAddresses { instance, placed } => self.put_addresses(&instance, placed),
+            Command::RemoveVips(vips) => self.remove_vips(&vips),
             Command::PutNeighbour { address, bfd } => {
                 self.uplinks.put_neighbour(address, bfd, Instant::now());
             }
@@ -298,6 +299,13 @@ impl Failover {
             // What an earlier run left behind would answer for an address that a peer holds.
             let left = self.holder.release(id);
             self.record_addresses("address-released", instance, &left);
+        }
+    }
+
+    fn remove_vips(&mut self, vips: &[IpAddr]) {
+        for instance in &self.instances {
+            let removed = self.holder.give_up(&placed_vips(instance, vips));
+            self.record_addresses("address-released", &instance.name, &removed);
         }
     }
 
