@@ -321,7 +321,7 @@ impl Scrape {
         )?;
         let refused = self.counter(
             "baton_sync_refused_records_total",
-            "Records that did not fit the configuration.",
+            "Records that did not fit the configuration or the table.",
             &label,
         )?;
         let records = self.counter(

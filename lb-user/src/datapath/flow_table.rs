@@ -18,7 +18,7 @@ use tracing::debug;
 
 use super::catalog::Catalog;
 use super::maps::Maps;
-use super::record::{self, Pair};
+use super::record::{self, Misfit, Pair};
 use super::table::{Cursor, Expect, Table};
 
 /// Entries read from the map at once.
@@ -36,6 +36,8 @@ pub struct Applied {
     pub kept: u64,
     /// Did not fit the configuration, or another flow has their port.
     pub refused: u64,
+    /// Of those: their service is unknown here.
+    pub unknown: u64,
     /// The table is full.
     pub full: u64,
 }
@@ -91,7 +93,7 @@ impl FlowTable {
         self.0.peer.store(connected, Ordering::Relaxed);
     }
 
-    /// Records that did not fit, since the start.
+    /// Records that did not fit the configuration or the table, since the start.
     pub fn refused(&self) -> u64 {
         self.0.refused.load(Ordering::Relaxed)
     }
@@ -110,7 +112,9 @@ impl FlowTable {
                 applied.full += 1;
             }
         }
-        self.0.refused.fetch_add(applied.refused, Ordering::Relaxed);
+        self.0
+            .refused
+            .fetch_add(applied.refused + applied.full, Ordering::Relaxed);
         applied
     }
 
@@ -119,9 +123,13 @@ impl FlowTable {
             let catalog = self.0.catalog.read().unwrap_or_else(PoisonError::into_inner);
             record::pair(record, &catalog, now)
         };
-        let Ok(pair) = pair else {
-            applied.refused += 1;
-            return Ok(());
+        let pair = match pair {
+            Ok(pair) => pair,
+            Err(misfit) => {
+                applied.refused += 1;
+                applied.unknown += u64::from(misfit == Misfit::Service);
+                return Ok(());
+            }
         };
         let table = &self.0.maps.established;
         if let Some(existing) = table.get(&pair.key)? {

@@ -15,6 +15,7 @@
 mod credentials;
 mod endpoint;
 mod lag;
+mod misfits;
 mod peer;
 mod report;
 mod stream;

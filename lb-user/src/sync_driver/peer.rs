@@ -14,6 +14,7 @@ use tokio::time::{MissedTickBehavior, interval, sleep, sleep_until};
 use tracing::{debug, info, warn};
 
 use super::endpoint::{Arrival, Complaints, Dialer};
+use super::misfits::Misfits;
 use super::report::Report;
 use super::stream::Outgoing;
 use super::table::FlowTable;
@@ -69,6 +70,7 @@ pub(super) struct Peer<T: FlowTable> {
     complaints: Complaints,
     address: std::net::IpAddr,
     outgoing: Outgoing,
+    misfits: Misfits,
     /// The peer's snapshot is complete here.
     caught_up: bool,
     established: bool,
@@ -109,6 +111,7 @@ impl<T: FlowTable> Peer<T> {
             report,
             complaints: Complaints::default(),
             outgoing: Outgoing::default(),
+            misfits: Misfits::default(),
             caught_up: false,
             established: false,
             close: None,
@@ -263,14 +266,17 @@ impl<T: FlowTable> Peer<T> {
                 }
             }
             Output::SnapshotWanted { walk, first } => self.wanted = Some((walk, first)),
-            Output::Apply(changes) => self.table.apply(&changes),
-            Output::PeerSnapshotBegin => self.set_caught_up(false),
+            Output::Apply(changes) => self.apply(&changes),
+            Output::PeerSnapshotBegin => {
+                self.misfits = Misfits::default();
+                self.set_caught_up(false);
+            }
             Output::PeerSnapshotEnd { named } => {
                 if let Some(named) = named {
                     let ended = self.table.retain_named(&named);
                     debug!(peer = self.name, flows = named.len(), ended, "snapshot received");
                 }
-                self.set_caught_up(true);
+                self.snapshot_ended();
             }
             Output::PeerCurrent => {
                 self.timeline
@@ -281,6 +287,27 @@ impl<T: FlowTable> Peer<T> {
             Output::PeerHello(bytes) => self.hello(bytes),
             Output::Close { reason } => self.close = Some(reason),
         }
+    }
+
+    fn apply(&mut self, changes: &[Change]) {
+        let applied = self.table.apply(changes);
+        if let Some(reason) = self.misfits.note(&self.name, &applied) {
+            self.report.last_error = Some(reason);
+        }
+    }
+
+    /// Who lacks flows has not caught up: as MASTER it would lose them.
+    fn snapshot_ended(&mut self) {
+        let missing = self.misfits.missing();
+        if missing > 0 {
+            warn!(
+                peer = self.name,
+                missing, "the peer's flows do not fit here: not caught up"
+            );
+            let fields = [("peer", self.name.clone().into()), ("missing", missing.into())];
+            self.timeline.record("sync-incomplete", fields);
+        }
+        self.set_caught_up(missing == 0);
     }
 
     /// A peer speaks for itself alone.

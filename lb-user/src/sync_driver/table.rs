@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use sync::{Change, FlowIdentity, FlowRecord};
 
-use crate::datapath;
+use crate::datapath::{self, Applied};
 
 /// A handle on the flow table; clones share it. Called from the tasks of the synchronisation, so nothing in it may wait.
 ///
@@ -19,7 +19,7 @@ pub trait FlowTable: Clone + Send + Sync + 'static {
     fn next_part(&self, walk: &mut Self::Walk) -> (Vec<FlowRecord>, bool);
 
     /// Installs and removes what the peer says, in order, unless this node knows better. Idempotent.
-    fn apply(&self, changes: &[Change]);
+    fn apply(&self, changes: &[Change]) -> Applied;
 
     /// The peer that flows belonged to is gone: they belong to this node. Returns how many.
     fn adopt_peer_flows(&self) -> u64;
@@ -30,7 +30,7 @@ pub trait FlowTable: Clone + Send + Sync + 'static {
     /// While it is, what belongs to the peer does not expire here.
     fn set_peer_connected(&self, connected: bool);
 
-    /// Records that did not fit the configuration, since the start.
+    /// Records that did not fit the configuration or the table, since the start.
     fn refused(&self) -> u64;
 }
 
@@ -45,8 +45,8 @@ impl FlowTable for datapath::FlowTable {
         self.next_part(walk)
     }
 
-    fn apply(&self, changes: &[Change]) {
-        self.apply(changes);
+    fn apply(&self, changes: &[Change]) -> Applied {
+        self.apply(changes)
     }
 
     fn adopt_peer_flows(&self) -> u64 {

@@ -14,7 +14,7 @@ use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 
 use super::{Event, FlowTable, HelloSender, Running, Setup, StartError, hellos, start};
-use crate::datapath::FlowNews;
+use crate::datapath::{Applied, FlowNews};
 use crate::status::StatusBoard;
 use crate::timeline::Timeline;
 use crate::{desired, keygen};
@@ -22,12 +22,24 @@ use crate::{desired, keygen};
 const DEADLINE: Duration = Duration::from_secs(30);
 
 /// Flows, and whether the peer owns them.
-#[derive(Clone, Default)]
-struct Model(Arc<Mutex<BTreeMap<FlowIdentity, (FlowRecord, bool)>>>);
+#[derive(Clone)]
+struct Model {
+    flows: Arc<Mutex<BTreeMap<FlowIdentity, (FlowRecord, bool)>>>,
+    room: usize,
+}
+
+impl Default for Model {
+    fn default() -> Self {
+        Model {
+            flows: Arc::default(),
+            room: usize::MAX,
+        }
+    }
+}
 
 impl Model {
     fn flows(&self) -> MutexGuard<'_, BTreeMap<FlowIdentity, (FlowRecord, bool)>> {
-        self.0.lock().unwrap()
+        self.flows.lock().unwrap()
     }
 
     fn identities(&self) -> BTreeSet<FlowIdentity> {
@@ -56,12 +68,14 @@ impl FlowTable for Model {
         (own.collect(), part.len() < 100)
     }
 
-    fn apply(&self, changes: &[Change]) {
+    fn apply(&self, changes: &[Change]) -> Applied {
+        let mut applied = Applied::default();
         let mut flows = self.flows();
         for change in changes {
             let own = flows.get(change.identity()).is_some_and(|(_, remote)| !remote);
             match change {
-                _ if own => {}
+                _ if own => applied.kept += 1,
+                Change::Upsert(_) if flows.len() >= self.room => applied.full += 1,
                 Change::Upsert(record) => {
                     flows.insert(record.identity, (*record, true));
                 }
@@ -70,6 +84,7 @@ impl FlowTable for Model {
                 }
             }
         }
+        applied
     }
 
     fn adopt_peer_flows(&self) -> u64 {
@@ -313,6 +328,28 @@ async fn missed_news_are_repaired() {
     lb1.news.send(FlowNews::Missed).await.unwrap();
     eventually("equal again", || lb1.model.identities() == lb2.model.identities()).await;
     eventually("counted", || lb1.peer().resyncs == 1 && lb1.streams()).await;
+}
+
+/// Were it called caught up, it would become MASTER and lose the flows that it has no room for.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_has_no_room_has_not_caught_up() {
+    let directory = certificates(&["lb1", "lb2"]);
+    let full = Model::default();
+    full.flows().extend((0..500).map(|n| {
+        let record = flow(1, n);
+        (record.identity, (record, false))
+    }));
+    let lb1 = launch(12, directory.path(), "lb1", "lb2", true, full).unwrap();
+    let small = Model {
+        room: 100,
+        ..Model::default()
+    };
+    let lb2 = launch(12, directory.path(), "lb2", "lb1", false, small).unwrap();
+    eventually("it says why", || lb2.complains("max-flows")).await;
+    eventually("the snapshot is over", || lb2.peer().snapshots_received > 0).await;
+    eventually("the other has caught up", || lb1.caught_up() == Some(true)).await;
+    assert_ne!(lb2.caught_up(), Some(true));
+    assert_ne!(lb2.peer().state, "streaming");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
