@@ -367,7 +367,12 @@ fn a_flow_moves_to_another_table() {
 
     // In use here: the peer's word counts for nothing.
     let flows = running.flows.clone();
-    assert_eq!(flows.apply(&[Change::Delete(record.identity)]).kept, 1);
+    let ended = flows.apply(&[Change::Delete(record.identity)]);
+    assert_eq!(ended.kept, 1);
+    assert!(
+        matches!(ended.answers.as_slice(), [Change::Upsert(again)] if again.identity == record.identity),
+        "the peer is told: {ended:?}"
+    );
     let mut other = record;
     other.backend.port = 1;
     assert_eq!(

@@ -28,7 +28,7 @@ const SLICE: u32 = 4096;
 const MOVED: Duration = Duration::from_secs(2);
 
 /// What became of a peer's changes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Applied {
     pub installed: u64,
     pub deleted: u64,
@@ -40,6 +40,8 @@ pub struct Applied {
     pub unknown: u64,
     /// The table is full.
     pub full: u64,
+    /// What the peer has to be told: it ended flows that are in use here.
+    pub answers: Vec<Change>,
 }
 
 pub(super) struct Shared {
@@ -105,7 +107,7 @@ impl FlowTable {
         for change in changes {
             let result = match change {
                 Change::Upsert(record) => self.upsert(record, now, &mut applied),
-                Change::Delete(identity) => self.delete(identity, &mut applied),
+                Change::Delete(identity) => self.delete(identity, now, &mut applied),
             };
             if let Err(error) = result {
                 debug!(%error, flow = ?change.identity(), "the flow table refused a change");
@@ -137,6 +139,10 @@ impl FlowTable {
             let own = !existing.has(FlowFlags::REMOTE) && !existing.has(FlowFlags::CLOSED);
             if own && !self.has_moved(&pair.key, &existing, record, now) {
                 // In use here, so this node knows better, also when it says something else.
+                applied.kept += 1;
+                return Ok(());
+            }
+            if same && self.saw_the_end(&pair.key, &existing, record, now) {
                 applied.kept += 1;
                 return Ok(());
             }
@@ -173,6 +179,12 @@ impl FlowTable {
         self.describe(key, flow, now).age > record.age + MOVED
     }
 
+    /// Whether a flow was closed here after the peer saw its last packet: such a word does not open it again.
+    fn saw_the_end(&self, key: &FlowKey, flow: &Flow, record: &FlowRecord, now: u32) -> bool {
+        let closed = flow.has(FlowFlags::CLOSED) && !flow.has(FlowFlags::REMOTE);
+        closed && self.describe(key, flow, now).age <= record.age
+    }
+
     /// Whether the reverse key is this flow's. What a hand-over left behind is no obstacle: a flow that has ended,
     /// or that went silent here long before the peer saw the newer one, gives way with both halves; so does one
     /// that has not proved to be alive.
@@ -197,7 +209,7 @@ impl FlowTable {
         Ok(true)
     }
 
-    fn delete(&self, identity: &FlowIdentity, applied: &mut Applied) -> io::Result<()> {
+    fn delete(&self, identity: &FlowIdentity, now: u32, applied: &mut Applied) -> io::Result<()> {
         let key = record::key(identity);
         let Some(flow) = self.0.maps.established.get(&key)? else {
             return Ok(());
@@ -207,6 +219,10 @@ impl FlowTable {
             applied.deleted += 1;
         } else {
             applied.kept += 1;
+            // Or nobody would have it when this node dies.
+            applied
+                .answers
+                .push(Change::Upsert(self.describe(&key, &flow, now)));
         }
         Ok(())
     }

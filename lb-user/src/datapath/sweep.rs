@@ -1,7 +1,8 @@
 //! Expiry of flows, slice by slice, and the figures that come of looking at all of them.
 //!
 //! Owner: the flow thread. A flow ends when both directions have been idle for the service's timeout, ten seconds after
-//! it was closed, or with its service. What a peer installed stays while the peer is connected: the peer decides.
+//! it was closed, or with its service. What a peer installed stays while the peer is connected: the peer decides, unless
+//! its word is overdue.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -149,10 +150,7 @@ impl Sweep {
             }
             return;
         }
-        if remote && !flow.has(FlowFlags::CLOSED) && table.0.peer.load(Ordering::Relaxed) {
-            return;
-        }
-        let limit = limit(flow, timeout);
+        let limit = limit(flow, timeout, table.0.peer.load(Ordering::Relaxed));
         let forward = idle(flow, now);
         let quarter = timeout / 4;
         if forward > limit {
@@ -188,11 +186,14 @@ impl Sweep {
     }
 }
 
-/// How long a flow may be idle. A peer names its flows every quarter of the timeout: what it has not said yet counts
-/// for them when it is gone. Nobody has to say anything about a flow that is closed.
-fn limit(flow: &Flow, timeout: Duration) -> Duration {
+/// How long a flow may be idle. A peer names its flows every quarter of the timeout while they are in use, and ends them
+/// after it: what it has not said yet counts for them when it is gone, and when it is here and neither is heard the
+/// word was lost. Nobody has to say anything about a flow that is closed.
+fn limit(flow: &Flow, timeout: Duration, peer: bool) -> Duration {
     if flow.has(FlowFlags::CLOSED) {
         CLOSED.min(timeout)
+    } else if flow.has(FlowFlags::REMOTE) && peer {
+        timeout + timeout / 2
     } else if flow.has(FlowFlags::REMOTE) {
         timeout + timeout / 4
     } else {
@@ -267,5 +268,26 @@ fn remove_orphan(table: &FlowTable, key: &FlowKey, flow: &Flow, now: u32) {
     let maps = &table.0.maps;
     if idle(flow, now) > ORPHAN && matches!(maps.established.get(&flow.reply_key(key)), Ok(None)) {
         let _ = maps.established.remove(key);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_peer_decides_until_its_word_is_overdue() {
+        let timeout = Duration::from_secs(1800);
+        let flow = |flags| Flow {
+            flags,
+            ..Flow::default()
+        };
+        let remote = flow(FlowFlags::REMOTE);
+        assert_eq!(limit(&remote, timeout, true), Duration::from_secs(2700));
+        assert_eq!(limit(&remote, timeout, false), Duration::from_secs(2250));
+        assert_eq!(limit(&flow(0), timeout, true), timeout);
+        assert_eq!(limit(&flow(FlowFlags::CLOSED), timeout, true), CLOSED);
+        let closed = flow(FlowFlags::REMOTE | FlowFlags::CLOSED);
+        assert_eq!(limit(&closed, timeout, true), CLOSED);
     }
 }

@@ -261,3 +261,31 @@ fn the_flows_of_a_dead_peer_have_a_quarter_more() {
     sweep(&table);
     assert_eq!(entries(&table), (0, 0));
 }
+
+/// The peer ends a flow that is in use here: it gets it back. What was closed here stays closed all the same.
+#[test]
+fn a_flow_in_use_is_told_and_one_that_is_over_stays_over() {
+    let table = table();
+    let record = flow("198.51.100.1", 5000, Duration::ZERO);
+    upsert(&table, record);
+    assert_eq!(table.adopt_peer_flows(), 1);
+    let ended = table.apply(&[Change::Delete(record.identity)]);
+    assert_eq!(ended.kept, 1);
+    assert!(
+        matches!(ended.answers.as_slice(), [Change::Upsert(again)] if again.identity == record.identity),
+        "{ended:?}"
+    );
+
+    let (key, own) = forward(&table, &record);
+    let closed = Flow {
+        flags: own.unwrap().flags | FlowFlags::CLOSED,
+        ..own.unwrap()
+    };
+    maps(&table)
+        .established
+        .put(&key, &closed, Expect::Present)
+        .unwrap();
+    let older = flow("198.51.100.1", 5000, Duration::from_secs(3));
+    assert_eq!(upsert(&table, older).kept, 1);
+    assert!(forward(&table, &record).1.unwrap().has(FlowFlags::CLOSED));
+}

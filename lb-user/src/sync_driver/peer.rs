@@ -294,6 +294,10 @@ impl<T: FlowTable> Peer<T> {
         if let Some(reason) = self.misfits.note(&self.name, &applied) {
             self.report.last_error = Some(reason);
         }
+        if !applied.answers.is_empty() {
+            self.peering
+                .handle(Instant::now(), Input::Local(&applied.answers));
+        }
     }
 
     /// Who lacks flows has not caught up: as MASTER it would lose them.

@@ -74,7 +74,12 @@ impl FlowTable for Model {
         for change in changes {
             let own = flows.get(change.identity()).is_some_and(|(_, remote)| !remote);
             match change {
-                _ if own => applied.kept += 1,
+                Change::Delete(identity) if own => {
+                    applied.kept += 1;
+                    let record = flows.get(identity).map(|(record, _)| *record);
+                    applied.answers.extend(record.map(Change::Upsert));
+                }
+                Change::Upsert(_) if own => applied.kept += 1,
                 Change::Upsert(_) if flows.len() >= self.room => applied.full += 1,
                 Change::Upsert(record) => {
                     flows.insert(record.identity, (*record, true));
@@ -328,6 +333,27 @@ async fn missed_news_are_repaired() {
     lb1.news.send(FlowNews::Missed).await.unwrap();
     eventually("equal again", || lb1.model.identities() == lb2.model.identities()).await;
     eventually("counted", || lb1.peer().resyncs == 1 && lb1.streams()).await;
+}
+
+/// Or nobody would have it when the node that serves it dies.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_flow_that_the_peer_ended_and_that_lives_here_goes_back_to_the_peer() {
+    let directory = certificates(&["lb1", "lb2"]);
+    let lb1 = launch(13, directory.path(), "lb1", "lb2", true, Model::default()).unwrap();
+    let lb2 = launch(13, directory.path(), "lb2", "lb1", false, Model::default()).unwrap();
+    eventually("both stream", || lb1.streams() && lb2.streams()).await;
+    let record = flow(1, 1);
+    lb1.add(vec![record]).await;
+    lb2.add(vec![record]).await;
+    lb2.end(vec![record]).await;
+    eventually("lb2 has it again", || {
+        lb2.model
+            .flows()
+            .get(&record.identity)
+            .is_some_and(|(_, remote)| *remote)
+    })
+    .await;
+    assert_eq!(lb1.model.flows().get(&record.identity), Some(&(record, false)));
 }
 
 /// Were it called caught up, it would become MASTER and lose the flows that it has no room for.
