@@ -17,6 +17,8 @@ use super::{Change, Options};
 const REPORT_INTERVAL: Duration = Duration::from_millis(100);
 /// From here on a wake-up counts as late.
 const LATE: Duration = Duration::from_millis(1);
+/// A socket that cannot be opened is tried again.
+const LISTEN_AGAIN: Duration = Duration::from_secs(1);
 /// More than a receive buffer holds: one turn takes everything that was there when it began, and a flood
 /// cannot keep the thread from its deadlines.
 const DATAGRAMS_A_TURN: usize = 4096;
@@ -33,7 +35,11 @@ pub(super) struct Driver {
     sessions: Sessions,
     by_remote: BTreeMap<IpAddr, SessionId>,
     ways: BTreeMap<SessionId, Way>,
+    /// Where to listen when there is a session of that family.
+    listen: Vec<IpAddr>,
     receivers: Vec<Receiver>,
+    /// When to try again what could not be opened.
+    listen_again: Option<Instant>,
     handle: Handle,
     on_change: OnChange,
     port: u16,
@@ -45,17 +51,14 @@ pub(super) struct Driver {
 }
 
 impl Driver {
-    pub(super) fn new(
-        options: &Options,
-        handle: Handle,
-        receivers: Vec<Receiver>,
-        on_change: OnChange,
-    ) -> Self {
+    pub(super) fn new(options: &Options, handle: Handle, on_change: OnChange) -> Self {
         Self {
             sessions: Sessions::new(options.seed),
             by_remote: BTreeMap::new(),
             ways: BTreeMap::new(),
-            receivers,
+            listen: options.listen.iter().take(MAXIMUM_RECEIVERS).copied().collect(),
+            receivers: Vec::with_capacity(MAXIMUM_RECEIVERS),
+            listen_again: None,
             handle,
             on_change,
             port: options.port,
@@ -79,6 +82,9 @@ impl Driver {
             let now = Instant::now();
             self.packets();
             self.timeout(now);
+            if self.listen_again.is_some_and(|at| at <= now) {
+                self.listen(now);
+            }
             self.report(now);
             self.wait();
         }
@@ -87,7 +93,10 @@ impl Driver {
     /// Sleeps until a packet, a command, a deadline or a report is due.
     fn wait(&mut self) {
         let report = self.unreported.then_some(self.next_report);
-        let deadline = [self.sessions.poll_timeout(), report].into_iter().flatten().min();
+        let deadline = [self.sessions.poll_timeout(), self.listen_again, report]
+            .into_iter()
+            .flatten()
+            .min();
         let timeout = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
         // Slots without a receiver wait for commands as well.
         let mut polled: [PollFd<'_>; 1 + MAXIMUM_RECEIVERS] = std::array::from_fn(|slot| {
@@ -108,8 +117,14 @@ impl Driver {
             self.unreported = true;
             self.urgent = true;
             match command {
-                Command::Put(config) => self.put(now, config),
-                Command::Remove(remote) => self.remove(now, remote),
+                Command::Put(config) => {
+                    self.put(now, config);
+                    self.listen(now);
+                }
+                Command::Remove(remote) => {
+                    self.remove(now, remote);
+                    self.listen(now);
+                }
                 Command::AdminDown(remote) => self.with(now, remote, Input::AdminDown),
                 Command::AdminUp(remote) => self.with(now, remote, Input::AdminUp),
                 Command::LinkDown { interface } => self.handle_input(now, Input::LinkDown { interface }),
@@ -122,6 +137,30 @@ impl Driver {
             }
         }
         true
+    }
+
+    /// Listens where there is a session of that family, and nowhere else.
+    fn listen(&mut self, now: Instant) {
+        let remotes = &self.by_remote;
+        let wanted = |address: IpAddr| remotes.keys().any(|remote| remote.is_ipv4() == address.is_ipv4());
+        self.receivers.retain(|receiver| wanted(receiver.address()));
+        self.listen_again = None;
+        for &address in self.listen.iter().filter(|address| wanted(**address)) {
+            if self
+                .receivers
+                .iter()
+                .any(|receiver| receiver.address() == address)
+            {
+                continue;
+            }
+            match Receiver::open(address, self.port) {
+                Ok(receiver) => self.receivers.push(receiver),
+                Err(_) => {
+                    self.thread.receive_errors += 1;
+                    self.listen_again = Some(now + LISTEN_AGAIN);
+                }
+            }
+        }
     }
 
     fn stop(&mut self, now: Instant) {

@@ -1,8 +1,8 @@
 //! BFD on a thread of its own: sockets, time and scheduling around [`bfd::Sessions`].
 //!
 //! The thread runs at SCHED_FIFO, priority 50, with its memory locked; where that is not allowed it runs as
-//! it is, and says so in [`Report`] and in the log. It owns UDP port 3784 and a transmit socket for each
-//! session. Packets carry the kernel's receive time, and the sockets are always emptied before a deadline is
+//! it is, and says so in [`Report`] and in the log. It owns UDP port 3784 of the families that have sessions, and
+//! a transmit socket for each session. What does not come with TTL 255 the kernel drops without waking it. Packets carry the kernel's receive time, and the sockets are always emptied before a deadline is
 //! judged, so that a late wake-up of our own is never taken for a silent peer.
 //!
 //! Changes of state are handed to the callback given to [`spawn`], on this thread, before anything else is
@@ -35,7 +35,7 @@ pub const PORT: u16 = 3784;
 /// Where the thread listens and how it runs.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// One receive socket for each of them, 7 at most. An unspecified IPv6 address that the kernel does not offer is
+    /// One receive socket for each of them, 7 at most, while there is a session of its family. An unspecified IPv6 address that the kernel does not offer is
     /// left out.
     pub listen: Vec<IpAddr>,
     /// Where packets are received and sent to; anything but [`PORT`] is for tests.
@@ -86,14 +86,14 @@ pub enum StartError {
     Thread(#[from] std::io::Error),
 }
 
-/// Opens the receive sockets and starts the thread. `on_change` runs on it and must not block.
+/// Starts the thread, after a look at whether it can listen. `on_change` runs on it and must not block.
 pub fn spawn(
     options: &Options,
     on_change: impl FnMut(Change) + Send + 'static,
 ) -> Result<(Handle, JoinHandle<()>), StartError> {
-    let receivers = socket::open_receivers(options)?;
+    socket::check(options)?;
     let handle = Handle::new()?;
-    let driver = driver::Driver::new(options, handle.clone(), receivers, Box::new(on_change));
+    let driver = driver::Driver::new(options, handle.clone(), Box::new(on_change));
     let (priority, lock_memory) = (options.priority, options.lock_memory);
     let join = std::thread::Builder::new()
         .name("bfd".to_owned())

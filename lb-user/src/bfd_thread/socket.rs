@@ -12,7 +12,7 @@ use nix::sys::socket::{
     ControlMessageOwned, MsgFlags, SockaddrStorage, cmsg_space, recvmsg, setsockopt, sockopt,
 };
 use nix::time::{ClockId, clock_gettime};
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockFilter, Socket, Type};
 
 use super::{Options, StartError};
 
@@ -56,11 +56,11 @@ pub(super) struct Receiver {
     control: Control,
 }
 
-pub(super) fn open_receivers(options: &Options) -> Result<Vec<Receiver>, StartError> {
-    let mut receivers = Vec::with_capacity(options.listen.len());
+/// Whether the thread will be able to listen. It does so when there is a session.
+pub(super) fn check(options: &Options) -> Result<(), StartError> {
     for &address in options.listen.iter().take(MAXIMUM_RECEIVERS) {
         match Receiver::open(address, options.port) {
-            Ok(receiver) => receivers.push(receiver),
+            Ok(_) => {}
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
                 return Err(StartError::PortTaken {
                     address,
@@ -74,7 +74,27 @@ pub(super) fn open_receivers(options: &Options) -> Result<Vec<Receiver>, StartEr
             Err(source) => return Err(StartError::Listen { address, source }),
         }
     }
-    Ok(receivers)
+    Ok(())
+}
+
+/// RFC 5881 section 5, in the kernel: a packet that may come from afar does not wake a real-time thread. It is
+/// counted by the kernel alone (`drops` of the socket).
+fn attach_filter(socket: &Socket, address: IpAddr) -> io::Result<()> {
+    // Offsets of the TTL (RFC 791) and of the hop limit (RFC 8200) in the network header.
+    let offset = if address.is_ipv4() { 8 } else { 7 };
+    let network_header = libc::SKF_NET_OFF.cast_unsigned();
+    let code = |parts: u32| u16::try_from(parts).unwrap_or(0);
+    socket.attach_filter(&[
+        SockFilter::new(
+            code(libc::BPF_LD | libc::BPF_B | libc::BPF_ABS),
+            0,
+            0,
+            network_header.wrapping_add(offset),
+        ),
+        SockFilter::new(code(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K), 0, 1, TTL),
+        SockFilter::new(code(libc::BPF_RET | libc::BPF_K), 0, 0, u32::MAX),
+        SockFilter::new(code(libc::BPF_RET | libc::BPF_K), 0, 0, 0),
+    ])
 }
 
 fn no_ipv6(error: &io::Error) -> bool {
@@ -85,8 +105,9 @@ fn no_ipv6(error: &io::Error) -> bool {
 }
 
 impl Receiver {
-    fn open(address: IpAddr, port: u16) -> io::Result<Self> {
+    pub(super) fn open(address: IpAddr, port: u16) -> io::Result<Self> {
         let socket = datagram_socket(address)?;
+        attach_filter(&socket, address)?;
         setsockopt(&socket, sockopt::ReceiveTimestampns, &true)?;
         if address.is_ipv4() {
             setsockopt(&socket, sockopt::Ipv4RecvTtl, &true)?;
@@ -107,6 +128,10 @@ impl Receiver {
             payload: [0; 64],
             control: Control([0; CONTROL_SPACE]),
         })
+    }
+
+    pub(super) fn address(&self) -> IpAddr {
+        self.address
     }
 
     pub(super) fn descriptor(&self) -> BorrowedFd<'_> {
