@@ -1,11 +1,11 @@
 //! The services as the maps have them: shared by their writer and by the flow table.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use lb_common::map;
 
-use crate::desired::{Service, ServiceKey};
+use crate::desired::{Endpoint, Service, ServiceKey};
 
 /// Rows of a service in the MAGLEV array.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -20,6 +20,31 @@ pub(super) struct Entry {
     pub(super) extent: Extent,
     /// None: left by a former daemon and not configured yet.
     pub(super) service: Option<Service>,
+    /// No longer configured, and the flows that they may still have end by this time. Later they are dropped with the
+    /// next change of the service.
+    pub(super) retired: Vec<(Instant, Endpoint)>,
+}
+
+impl Entry {
+    /// Endpoints that were taken away when this entry follows `former`, or before.
+    pub(super) fn retire(former: &Entry, service: &Service) -> Vec<(Instant, Endpoint)> {
+        let now = Instant::now();
+        let is_in = |list: &[Endpoint], endpoint: &Endpoint| {
+            list.iter()
+                .any(|other| (other.address, other.port) == (endpoint.address, endpoint.port))
+        };
+        let gone = former.service.iter().flat_map(|former| {
+            let until = now + former.idle_timeout;
+            former
+                .endpoints
+                .iter()
+                .map(move |endpoint| (until, endpoint.clone()))
+        });
+        let before = former.retired.iter().filter(|(until, _)| *until > now).cloned();
+        gone.chain(before)
+            .filter(|(_, endpoint)| !is_in(&service.endpoints, endpoint))
+            .collect()
+    }
 }
 
 /// Flows of a service that a former daemon left are kept this long.

@@ -108,7 +108,8 @@ pub(super) fn pair(record: &FlowRecord, catalog: &Catalog, now: u32) -> Result<P
     let service = entry.service.as_ref().ok_or(Misfit::Service)?;
     let known =
         |endpoint: &desired::Endpoint| (endpoint.address, endpoint.port) == (backend.address, backend.port);
-    if !service.endpoints.iter().any(known) {
+    let retired = entry.retired.iter().map(|(_, endpoint)| endpoint);
+    if !service.endpoints.iter().chain(retired).any(known) {
         return Err(Misfit::Backend);
     }
     let source = match (service.mode, record.snat) {

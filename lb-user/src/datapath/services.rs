@@ -80,6 +80,7 @@ impl Services {
                     id: record.id,
                     extent,
                     service: None,
+                    retired: Vec::new(),
                 },
             );
         }
@@ -166,7 +167,7 @@ impl Services {
         Ok(extent)
     }
 
-    /// What every `default` service says about its endpoints.
+    /// What every `default` service says about its endpoints, and about those whose flows may still live.
     fn wanted_endpoints(&self) -> BTreeMap<EndpointKey, Endpoint> {
         let mut wanted: BTreeMap<EndpointKey, Endpoint> = BTreeMap::new();
         for entry in self.catalog().entries.values() {
@@ -177,7 +178,8 @@ impl Services {
             else {
                 continue;
             };
-            for endpoint in &service.endpoints {
+            let retired = entry.retired.iter().map(|(_, endpoint)| endpoint);
+            for endpoint in service.endpoints.iter().chain(retired) {
                 let (address, port) = (Address::from(endpoint.address), Port::new(endpoint.port));
                 let key = EndpointKey::new(address, port, service.key.protocol.number());
                 let backend = self.backends.get(&(address, port)).copied().unwrap_or_default();
@@ -304,6 +306,10 @@ impl DataPath for Services {
             id,
             extent,
             service: Some(service.clone()),
+            retired: former
+                .as_ref()
+                .map(|former| Entry::retire(former, service))
+                .unwrap_or_default(),
         };
         // Known before its first flow: the sweep removes flows of services that are not.
         self.catalog().insert(service.key, entry);

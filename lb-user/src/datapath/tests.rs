@@ -10,15 +10,17 @@ use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
 use aya::EbpfLoader;
-use lb_common::{Flow, FlowFlags, FlowKey, map};
+use lb_common::{EndpointKey, Flow, FlowFlags, FlowKey, Port, map};
 use sync::{Change, FlowIdentity, FlowRecord, FlowState};
 
 use super::catalog::{Catalog, Entry, Extent};
 use super::flow_table::{Applied, FlowTable, other_half};
 use super::maps::{self, Maps};
+use super::services::Services;
 use super::sweep::Sweep;
 use super::table::Expect;
 use super::{object, record};
+use crate::apply::DataPath as _;
 use crate::desired::{Endpoint, Mode, Protocol, Select, Service, ServiceKey};
 
 const VIP: &str = "203.0.113.10";
@@ -63,6 +65,7 @@ fn table() -> FlowTable {
         id: 1,
         extent: Extent::default(),
         service: Some(service),
+        retired: Vec::new(),
     };
     catalog.insert(key, entry);
     FlowTable::new(Arc::new(maps), Arc::new(RwLock::new(catalog)))
@@ -219,7 +222,7 @@ fn a_lost_way_back_is_made_again() {
 
     // Its key went to another client meanwhile: the replies are not this one's.
     let other = Flow {
-        dport: lb_common::Port::new(40_001),
+        dport: Port::new(40_001),
         ..reverse
     };
     established.put(&reverse_key, &other, Expect::Present).unwrap();
@@ -288,4 +291,42 @@ fn a_flow_in_use_is_told_and_one_that_is_over_stays_over() {
     let older = flow("198.51.100.1", 5000, Duration::from_secs(3));
     assert_eq!(upsert(&table, older).kept, 1);
     assert!(forward(&table, &record).1.unwrap().has(FlowFlags::CLOSED));
+}
+
+/// An endpoint is taken out of service: its flows go on, on both nodes.
+#[test]
+fn a_retired_endpoint_keeps_its_flows() {
+    let table = table();
+    let (maps, catalog) = (Arc::clone(&table.0.maps), Arc::clone(&table.0.catalog));
+    let mut service = {
+        let catalog = catalog.read().unwrap();
+        catalog.entries.values().next().unwrap().service.clone().unwrap()
+    };
+    let mut services = Services::adopt(maps, catalog).unwrap();
+    service.mode = Mode::Default;
+    service.endpoints.push(Endpoint {
+        address: ip("10.0.2.22"),
+        port: 8080,
+        weight: 1,
+    });
+    services.put_service(&service).unwrap();
+    let gone = service.endpoints.remove(0);
+    services.put_service(&service).unwrap();
+    let key = EndpointKey::new(gone.address.into(), Port::new(gone.port), TCP);
+    let endpoint = table
+        .0
+        .maps
+        .endpoints
+        .get(&key)
+        .unwrap()
+        .expect("replies are still attributed");
+    assert_eq!(endpoint.ambiguous, 0);
+    let mut record = flow("198.51.100.1", 40_000, Duration::ZERO);
+    record.snat = None;
+    assert_eq!(upsert(&table, record).installed, 1);
+
+    // Back in service: it is an endpoint like the others, not one of two.
+    service.endpoints.insert(0, gone);
+    services.put_service(&service).unwrap();
+    assert_eq!(table.0.maps.endpoints.get(&key).unwrap().unwrap().ambiguous, 0);
 }
