@@ -354,11 +354,9 @@ fn vips_that_are_none_any_longer_are_removed() {
     assert!(holds(&pair, VIP), "one that is configured stays");
 }
 
-#[test]
-fn a_node_that_stops_leaves_no_address_behind() {
-    let pair = Pair::new("stop");
-    let node = start(&pair, vec![peer()]);
-    wait_for_addresses(&pair, true);
+fn stopped(pair: &Pair, peers: Vec<HaPeer>) {
+    let node = start(pair, peers);
+    wait_for_addresses(pair, true);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .build()
@@ -366,8 +364,23 @@ fn a_node_that_stops_leaves_no_address_behind() {
     let stop = node.handle.stop();
     let stopped = runtime.block_on(async { tokio::time::timeout(support::DEADLINE, stop).await });
     assert_eq!(stopped, Ok(()));
+}
+
+#[test]
+fn a_node_that_stops_leaves_no_address_to_its_peer() {
+    let pair = Pair::new("stop");
+    stopped(&pair, vec![peer()]);
     for address in [FLOATING, FLOATING6, VIP] {
         assert!(!holds(&pair, address), "{address} is still here");
+    }
+}
+
+#[test]
+fn a_lone_node_that_stops_keeps_its_addresses_for_the_next_start() {
+    let pair = Pair::new("alone");
+    stopped(&pair, Vec::new());
+    for address in [FLOATING, FLOATING6, VIP] {
+        assert!(holds(&pair, address), "{address} is gone");
     }
 }
 

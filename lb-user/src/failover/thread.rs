@@ -184,9 +184,15 @@ impl Failover {
         }
     }
 
-    /// The peers have been told that this node goes, and claim. An address that stayed would answer beside theirs.
+    /// The peers have been told that this node goes, and claim: an address that stayed would answer beside theirs.
+    /// A lone node keeps them for its successor, so that a restart costs nothing.
     fn stop(&mut self, end: oneshot::Sender<()>) {
-        for (index, instance) in self.instances.iter().enumerate() {
+        for (index, instance) in self
+            .instances
+            .iter()
+            .enumerate()
+            .filter(|_| !self.peers.is_empty())
+        {
             let released = self.holder.release(u32::try_from(index).unwrap_or(u32::MAX));
             self.record_addresses("address-released", &instance.name, &released);
         }
