@@ -8,6 +8,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::bfd::BfdTimes;
+use super::outcome::Protection;
 use super::routes::RouteWatch;
 use super::tap::Tap;
 use crate::error::{Error, Result};
@@ -43,6 +44,16 @@ pub(super) struct Event {
     pub(super) monotonic_ns: u64,
     pub(super) kind: String,
     pub(super) fields: BTreeMap<String, Value>,
+}
+
+/// `GET /v1/sync`, as far as the scenario reads it.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(default)]
+struct SyncPeer {
+    acknowledged_records: u64,
+    lag_p50_us: u64,
+    lag_p99_us: u64,
+    lag_max_us: u64,
 }
 
 pub(super) struct Bed {
@@ -94,6 +105,19 @@ impl Bed {
             .next()
             .map(|instance| instance.role)
             .unwrap_or_default()
+    }
+
+    /// How long this node's changes were not on the peer, over all since it started; `None` while it does not answer.
+    pub(super) fn protection(&self, node: &str) -> Option<Protection> {
+        let peers: Vec<SyncPeer> = self.ask(node, &["batonctl", "get", "sync", "-o", "json"])?;
+        let peer = peers.first()?;
+        let ms = |us: u64| us as f64 / 1000.0;
+        Some(Protection {
+            records: peer.acknowledged_records,
+            p50_ms: ms(peer.lag_p50_us),
+            p99_ms: ms(peer.lag_p99_us),
+            max_ms: ms(peer.lag_max_us),
+        })
     }
 
     pub(super) fn timeline(&self, node: &str) -> Vec<Event> {

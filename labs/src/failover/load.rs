@@ -147,6 +147,7 @@ impl Load {
             retransmits: window.retransmits_client + window.retransmits_server,
             timeline: Vec::new(),
             stalls,
+            protection: None,
         })
     }
 

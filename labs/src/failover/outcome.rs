@@ -84,6 +84,9 @@ pub(super) struct Phase {
     pub(super) retransmits: u64,
     pub(super) timeline: Vec<Moment>,
     pub(super) stalls: Vec<Stall>,
+    /// Of the MASTER just before its power went.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) protection: Option<Protection>,
 }
 
 impl Phase {
@@ -122,6 +125,16 @@ impl Phase {
             .find(|moment| moment.mark == mark)
             .map(|moment| moment.ms)
     }
+}
+
+/// From the arrival of the data path's event at the synchronisation until the peer's acknowledgement. The time in the
+/// event ring in front of it is not included.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub(super) struct Protection {
+    pub(super) records: u64,
+    pub(super) p50_ms: f64,
+    pub(super) p99_ms: f64,
+    pub(super) max_ms: f64,
 }
 
 /// What the timeline names, in the order of cause and effect.
@@ -282,6 +295,12 @@ pub(super) mod tests {
                 },
             ],
             stalls: stalls.collect(),
+            protection: (kind == Kind::PowerLoss).then_some(Protection {
+                records: 200,
+                p50_ms: 0.4,
+                p99_ms: 3.1,
+                max_ms: 5.0,
+            }),
         }
     }
 

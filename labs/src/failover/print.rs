@@ -63,6 +63,16 @@ fn timeline(out: &mut String, phase: &Phase) {
             &format!("  {:>9.1}  {:<7} {}", moment.ms, moment.lane, moment.text),
         );
     }
+    if let Some(lag) = phase.protection {
+        line(
+            out,
+            &format!(
+                "  protection lag of {}, event read until acknowledged by the peer (without the event ring), {} records: \
+                 p50 {:.1}  p99 {:.1}  max {:.1} ms",
+                phase.node, lag.records, lag.p50_ms, lag.p99_ms, lag.max_ms
+            ),
+        );
+    }
 }
 
 fn table(out: &mut String, outcome: &Outcome) {
@@ -111,6 +121,10 @@ mod tests {
         let text = text(&outcome);
         assert!(text.contains("140.2  router  FIB switched"), "{text}");
         assert!(text.contains("power loss          200"), "{text}");
+        assert!(
+            text.contains("200 records: p50 0.4  p99 3.1  max 5.0 ms"),
+            "{text}"
+        );
         assert!(text.contains("nothing lost, reset or misdelivered"), "{text}");
     }
 }

@@ -192,6 +192,7 @@ impl Scenario<'_> {
     }
 
     fn power_loss(&mut self) -> Result<()> {
+        let protection = self.bed.protection(PREFERRED);
         self.load.mark("power-loss")?;
         // At any moment of a BFD interval, with a stretch before it that shows the calm.
         let part = rand::rng().random_range(0.0..1.0);
@@ -200,6 +201,7 @@ impl Scenario<'_> {
         sleep(Duration::from_secs_f64(self.options.bfd.detection_ms() / 1000.0));
         self.load.settle()?;
         let mut phase = self.load.phase(Kind::PowerLoss, PREFERRED, cut.cut_ns)?;
+        phase.protection = protection;
         phase.timeline = witness::of_power_loss(&self.bed, PREFERRED, cut, &phase);
         self.keep(phase);
         Ok(())
