@@ -3,7 +3,7 @@
 //! Purpose: (1) carrier loss is known in milliseconds, long before a BFD detection time; (2) the data path
 //! caches next hops, and a change of routes or neighbours makes it ask the FIB again (epoch of the FIB).
 //!
-//! Runs on a thread of its own, SCHED_FIFO below the failover thread, blocked in `recv` on a netlink socket.
+//! Runs on a thread of its own, SCHED_FIFO like the failover thread, blocked in `recv` on a netlink socket.
 //! Everything found in one burst of messages costs one [`LinkChange::Forwarding`]. When the socket overflows the links are
 //! read again and the epoch moves: nothing is lost, some work is repeated.
 //!
@@ -107,7 +107,12 @@ impl<F: FnMut(LinkChange)> Monitor<F> {
             loop {
                 buffer.clear();
                 match self.socket.recv(&mut buffer, flags) {
-                    Ok(_) => forwarding |= self.datagram(&buffer),
+                    Ok(_) => {
+                        forwarding |= self.datagram(&buffer);
+                        // A storm of messages must not keep the failover thread, which has the same priority,
+                        // from running.
+                        thread::yield_now();
+                    }
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                     Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                     Err(error) => {

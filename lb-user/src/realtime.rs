@@ -1,7 +1,7 @@
 //! Real-time scheduling of the threads of the failover path.
 //!
 //! The order is part of the design: BFD above all, because a late BFD thread is a false alarm on the peer;
-//! then the failover thread; then the link monitor. Where the kernel refuses, the thread runs on with default
+//! then the failover thread and the link monitor, which gives way after each burst. Where the kernel refuses, the thread runs on with default
 //! scheduling and says so.
 
 use std::io;
@@ -12,7 +12,9 @@ use tracing::{info, warn};
 /// SCHED_FIFO priorities.
 pub const BFD: i32 = 50;
 pub const FAILOVER: i32 = 40;
-pub const LINKS: i32 = 30;
+/// As the failover thread: were it lower and kept from running while it hands something over, the failover thread
+/// would wait for it.
+pub const LINKS: i32 = FAILOVER;
 
 /// Nice value of [`favour`].
 const FAVOURED: i32 = -10;

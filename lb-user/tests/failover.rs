@@ -426,3 +426,47 @@ fn a_router_that_takes_bfd_down_on_purpose_is_still_an_uplink() {
         .count();
     assert_eq!(losses, 2, "lost with BGP and found with it, not lost with BFD");
 }
+
+/// A link that comes up elsewhere is no reason to tell the neighbourhood of every address again.
+#[test]
+fn only_a_link_that_carries_addresses_matters() {
+    let pair = Pair::new("needed");
+    let frames = capture(&pair);
+    let mac = mac_of_left(&pair);
+    let node = start(&pair, Vec::new());
+    let mut seen = Vec::new();
+    let mut counts = |addresses: [&str; 2]| {
+        seen.extend(frames.try_iter());
+        addresses.map(|address| heard(&seen, &mac, address.parse().unwrap()))
+    };
+    let (old, new) = ("192.0.2.100", "192.0.2.101");
+    until("told four times", || {
+        let told = counts([old, new]);
+        (told[0] == (4, 4, 0), told)
+    });
+    let carrier = |name: &str| Command::Carrier {
+        name: name.into(),
+        up: true,
+    };
+    node.handle.send(carrier("eth9"));
+    let mut changed = instance();
+    changed.addresses[0].address = new.parse().unwrap();
+    node.handle.send(Command::PutAddresses {
+        instance: "default".into(),
+        placed: failover::placed(&changed, &[]),
+    });
+    until("the change is told", || {
+        let told = counts([old, new]);
+        (told[1] == (4, 4, 0), told)
+    });
+    assert_eq!(
+        counts([old, new])[0],
+        (4, 4, 0),
+        "nothing is told because of another link"
+    );
+    node.handle.send(carrier("eth0"));
+    until("the link with the addresses is told", || {
+        let told = counts([old, new]);
+        (told[1] == (8, 8, 0), told)
+    });
+}

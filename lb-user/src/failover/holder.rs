@@ -1,8 +1,9 @@
 //! The addresses that move with a role: which there are, whether this node holds them, and moving them.
 //!
-//! Claiming adds the addresses and tells the neighbourhood at once; the telling is repeated after 100 ms,
-//! 300 ms and 1 s, because a single frame may be lost or ignored. Both are idempotent, so a change of the
-//! configuration or of a link simply claims again. While an instance is not held its addresses are removed,
+//! Claiming tells the neighbourhood and adds the addresses, at once and in this order: the frames do not need the
+//! address, and the traffic takes a while to turn. The telling is repeated after 100 ms, 300 ms and 1 s, because a
+//! single frame may be lost or ignored. Both are idempotent, so a change of the configuration simply claims again, and
+//! a link that is back claims what it carries. While an instance is not held its addresses are removed,
 //! also those that an earlier run of the daemon left behind.
 
 use std::collections::BTreeMap;
@@ -41,8 +42,16 @@ impl std::fmt::Display for Placed {
 struct Group {
     placed: Vec<Placed>,
     held: bool,
-    /// Moments at which the neighbourhood is told again, soonest first.
-    repetitions: Vec<Instant>,
+    /// When the neighbourhood is told again, and of what; soonest first.
+    repetitions: Vec<(Instant, Vec<Placed>)>,
+}
+
+impl Group {
+    fn repeat_later(&mut self, placed: &[Placed], now: Instant) {
+        let later = REPETITIONS.iter().map(|delay| (now + *delay, placed.to_vec()));
+        self.repetitions.extend(later);
+        self.repetitions.sort_by_key(|(at, _)| *at);
+    }
 }
 
 /// Owns the sockets through which addresses move.
@@ -93,15 +102,28 @@ impl Holder {
         self.groups.remove(&instance);
     }
 
-    /// Adds the addresses and tells the neighbourhood. Returns those that this node now holds.
+    /// Tells the neighbourhood and adds the addresses. Returns those that this node now holds.
     pub fn claim(&mut self, instance: u32, now: Instant) -> Vec<Placed> {
         let group = self.groups.entry(instance).or_default();
         group.held = true;
-        group.repetitions = REPETITIONS.iter().map(|delay| now + *delay).collect();
+        group.repetitions.clear();
         let placed = group.placed.clone();
+        self.claim_addresses(instance, placed, now)
+    }
+
+    fn claim_addresses(&mut self, instance: u32, placed: Vec<Placed>, now: Instant) -> Vec<Placed> {
+        if let Some(group) = self.groups.get_mut(&instance).filter(|_| !placed.is_empty()) {
+            group.repeat_later(&placed, now);
+        }
+        for placed in &placed {
+            match self.interfaces.get(&placed.interface) {
+                Some(interface) => self.tell(placed, interface),
+                None => warn!(address = %placed, "no such interface: the address waits for it"),
+            }
+        }
         placed
             .into_iter()
-            .filter(|placed| self.claim_address(placed))
+            .filter(|placed| self.add_address(placed))
             .collect()
     }
 
@@ -135,18 +157,27 @@ impl Holder {
             .flat_map(|group| group.placed.iter().map(|placed| placed.interface.as_str()))
     }
 
-    /// A link came, went or changed: what is held is claimed again, because the kernel forgets IPv6 addresses
-    /// of a link that was down.
-    pub fn links_changed(&mut self, now: Instant) {
+    /// A link came, went or changed. When it carries again, what is held on it is claimed again, because the
+    /// neighbourhood may be another one and the kernel forgets IPv6 addresses of a link that was down.
+    pub fn link_changed(&mut self, link: &str, up: bool, now: Instant) {
+        if !self.interfaces_needed().any(|needed| needed == link) {
+            return;
+        }
         self.reread();
-        let held: Vec<u32> = self
+        if !up {
+            return;
+        }
+        let concerned: Vec<(u32, Vec<Placed>)> = self
             .groups
             .iter()
             .filter(|(_, group)| group.held)
-            .map(|(instance, _)| *instance)
+            .map(|(instance, group)| {
+                let placed = group.placed.iter().filter(|placed| placed.interface == link);
+                (*instance, placed.cloned().collect())
+            })
             .collect();
-        for instance in held {
-            self.claim(instance, now);
+        for (instance, placed) in concerned {
+            self.claim_addresses(instance, placed, now);
         }
     }
 
@@ -154,7 +185,7 @@ impl Holder {
     pub fn poll_timeout(&self) -> Option<Instant> {
         self.groups
             .values()
-            .filter_map(|group| group.repetitions.first().copied())
+            .filter_map(|group| group.repetitions.first().map(|(at, _)| *at))
             .min()
     }
 
@@ -162,11 +193,8 @@ impl Holder {
     pub fn repeat(&mut self, now: Instant) {
         let mut due = Vec::new();
         for group in self.groups.values_mut() {
-            let before = group.repetitions.len();
-            group.repetitions.retain(|at| *at > now);
-            if group.repetitions.len() < before {
-                due.extend(group.placed.iter().cloned());
-            }
+            let waiting = group.repetitions.partition_point(|(at, _)| *at <= now);
+            due.extend(group.repetitions.drain(..waiting).flat_map(|(_, placed)| placed));
         }
         for placed in due {
             if let Some(interface) = self.interfaces.get(&placed.interface) {
@@ -182,14 +210,11 @@ impl Holder {
         }
     }
 
-    fn claim_address(&mut self, placed: &Placed) -> bool {
+    fn add_address(&mut self, placed: &Placed) -> bool {
         let Some(interface) = self.interfaces.get(&placed.interface) else {
-            warn!(address = %placed, "no such interface: the address waits for it");
             return false;
         };
         let added = self.addresses.add(interface.index, placed.address);
-        // Told even if adding failed: an address that is there already is the likely reason.
-        self.tell(placed, interface);
         if let Err(error) = &added {
             warn!(address = %placed, %error, "cannot add the address");
         }

@@ -156,7 +156,7 @@ impl Failover {
                 self.uplinks.set_carrier(&name, up);
                 // The loss first; what is held is put right afterwards.
                 self.judge_uplink(Instant::now());
-                self.holder.links_changed(Instant::now());
+                self.holder.link_changed(&name, up, Instant::now());
             }
             Command::PutAddresses { instance, placed } => self.put_addresses(&instance, placed),
             Command::RemoveVips(vips) => self.remove_vips(&vips),
