@@ -349,6 +349,17 @@ fn ask(probe: &UdpSocket) {
     assert_eq!(&buffer[..length], b"who are you");
 }
 
+/// The links come up again; IPv6 addresses are lost when a link goes down.
+fn plug_in(lab: &Lab) {
+    let lb = lab.netns("lb");
+    for (interface, network) in [("eth1", 1), ("eth2", 2)] {
+        run(&format!("ip -n {lb} link set {interface} up"));
+        run(&format!(
+            "ip -n {lb} addr replace fd78:{network}::1/64 dev {interface} nodad"
+        ));
+    }
+}
+
 /// A flow that a peer installed is forwarded as if it had begun here, and is then this node's own.
 #[test]
 fn a_flow_moves_to_another_table() {
@@ -408,13 +419,7 @@ fn a_flow_moves_to_another_table() {
         2
     );
     assert!(owned(&running).is_empty(), "the peer owns it");
-    let lb = lab.netns("lb");
-    for (interface, network) in [("eth1", 1), ("eth2", 2)] {
-        run(&format!("ip -n {lb} link set {interface} up"));
-        run(&format!(
-            "ip -n {lb} addr replace fd78:{network}::1/64 dev {interface} nodad"
-        ));
-    }
+    plug_in(&lab);
     exchange(&mut stream, 1 << 16);
     let taken = wait_for("the flow to be this node's own", || {
         owned(&running).first().copied()
