@@ -5,7 +5,7 @@ export CARGO_TERM_COLOR ?= auto
 PURE := -p api -p bfd -p bgp -p cli -p ha -p lb-common -p sync
 RELEASE := target/release
 
-.PHONY: help setup build check test demo lab bench-datapath bench-ha bench-sync clean
+.PHONY: help setup build check test demo lab bench-datapath bench-ha clean
 
 ## Targets:
 help:
@@ -48,7 +48,7 @@ bench-datapath: setup
 
 ##   make bench-ha           gap and stall over repeated power losses, BFD 30 ms x 5 and 10 ms x 3 (root)
 bench-ha: setup build
-	@$(RELEASE)/lab failover --known-blackhole 100ms
+	@$(RELEASE)/lab failover --runs 0 --known-blackhole 100ms
 	@$(RELEASE)/lab failover --runs 20 --bfd 30msx5
 	@$(RELEASE)/lab failover --runs 20 --bfd 10msx3
 
