@@ -18,24 +18,32 @@
     reason = "the order of outputs must not depend on a hasher"
 )]
 
-mod announce;
+mod attributes;
 mod collision;
 mod config;
 mod connection;
+mod export;
 mod framer;
+mod import;
 mod io;
 mod jitter;
-mod pack;
+mod ladder;
 mod peer;
-mod policy;
-mod rib;
+pub mod policy;
 mod session;
 mod speaker;
 mod status;
 pub mod wire;
 
-pub use config::{Families, Family, NextHops, PeerConfig, PeerId, SpeakerConfig};
-pub use io::{Cause, ConnectionId, Event, Input, Output};
-pub use policy::{Announcement, GRACEFUL_SHUTDOWN, Ladder, Overrides, PathAttributes, Preference, Rung};
+pub use attributes::{AsPath, Community, PathAttributes};
+pub use config::{
+    AoKey, Authentication, BfdMode, DynamicPeers, Families, Family, GracefulRestart, Hops, Ladders,
+    MaxPrefixes, NextHops, PeerConfig, PeerId, RemoteAs, Role, Secret, SpeakerConfig, Transport,
+};
+pub use io::{
+    Cause, ConnectionId, Direction, DownReason, Event, Gateway, Input, Monitored, Output, RouteChange,
+};
+pub use ladder::{Announcement, GRACEFUL_SHUTDOWN, Ladder, Overrides, Preference, Rung};
+pub use policy::Policy;
 pub use speaker::Speaker;
-pub use status::{AdvertisedRoute, BfdState, Counters, PeerState, PeerStatus};
+pub use status::{BfdState, Counters, PeerState, PeerStatus, RouteQuery, RouteStatus, Table};

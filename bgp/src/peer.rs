@@ -2,26 +2,21 @@
 //!
 //! Every connection runs its own `session` state machine; this module decides which may exist. A connection that
 //! fails takes only itself down: the neighbour is down when the established one fails. Called by `speaker` only.
-use std::collections::BTreeSet;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Instant;
 
-use ipnet::IpNet;
-
 use crate::collision::{Initiator, Phase};
-use crate::config::{PeerConfig, PeerId};
+use crate::config::{PeerConfig, PeerId, RemoteAs};
 use crate::connection::Connection;
+use crate::export::adj_rib_out::AdjRibOut;
+use crate::import::adj_rib_in::AdjRibIn;
 use crate::io::{Cause, ConnectionId, Event, Output};
-use crate::rib::AdjRibOut;
 use crate::session::{self, Action, Failure, State};
 use crate::speaker::Shared;
 use crate::status::{BfdState, Counters, PeerState};
 use crate::wire::{Cease, Decoded, Effect, Message};
 
 mod ending;
-
-/// Prefixes of a neighbour that are told apart for the count; further ones are not counted.
-const RECEIVED_LIMIT: usize = 65_536;
 
 #[derive(Debug)]
 pub(crate) struct Peer {
@@ -35,7 +30,7 @@ pub(crate) struct Peer {
     held: bool,
     pub(crate) bfd: BfdState,
     pub(crate) rib: AdjRibOut,
-    pub(crate) received: BTreeSet<IpNet>,
+    pub(crate) adj_rib_in: AdjRibIn,
     pub(crate) counters: Counters,
     pub(crate) last_error: Option<String>,
     pub(crate) state: PeerState,
@@ -53,7 +48,7 @@ impl Peer {
             held: false,
             bfd: BfdState::Unknown,
             rib: AdjRibOut::default(),
-            received: BTreeSet::new(),
+            adj_rib_in: AdjRibIn::default(),
             counters: Counters::default(),
             last_error: None,
             state: PeerState::Idle,
@@ -61,8 +56,19 @@ impl Peer {
         }
     }
 
+    /// The AS of the neighbour: known when it is configured, or from its OPEN.
+    pub(crate) fn remote_as(&self) -> Option<u32> {
+        let open = self.established().and_then(|connection| connection.state.link());
+        match (&self.config.remote_as, open) {
+            (RemoteAs::Is(asn), _) => Some(*asn),
+            (RemoteAs::External | RemoteAs::Internal | RemoteAs::OneOf(_), link) => {
+                link.map(|link| link.negotiated.asn)
+            }
+        }
+    }
+
     pub(crate) fn internal(&self, shared: &Shared) -> bool {
-        self.config.remote_as == shared.config.local_as
+        self.remote_as() == Some(shared.config.local_as)
     }
 
     pub(crate) fn owns(&self, connection: ConnectionId) -> bool {
@@ -110,6 +116,9 @@ impl Peer {
         let comparable = PeerConfig {
             next_hops: self.config.next_hops,
             ladder: self.config.ladder,
+            import: self.config.import.clone(),
+            export: self.config.export.clone(),
+            graceful_shutdown: self.config.graceful_shutdown,
             description: self.config.description.clone(),
             connect_retry: self.config.connect_retry,
             ..old
@@ -134,12 +143,12 @@ impl Peer {
         self.counters.connects += 1;
         // RFC 4271 section 8.2.2: in Connect the retry timer bounds the attempt.
         self.arm_retry(now, shared);
-        let remote = SocketAddr::new(self.config.address, self.config.port);
-        let local = self.config.local_address;
+        let remote = self.config.remote();
+        let transport = self.config.transport.clone();
         shared.outputs.push_back(Output::Connect {
             peer: self.id,
             connection,
-            local,
+            transport,
             remote,
         });
     }
@@ -386,10 +395,11 @@ impl Peer {
         let Some(negotiated) = link.map(|link| &link.negotiated) else {
             return;
         };
-        let (router_id, hold_time) = (negotiated.identifier, negotiated.hold);
+        let (remote_as, router_id, hold_time) = (negotiated.asn, negotiated.identifier, negotiated.hold);
         shared.outputs.push_back(Output::PeerUp {
             peer: self.id,
             connection: id,
+            remote_as,
             router_id,
             hold_time,
         });
@@ -406,14 +416,7 @@ impl Peer {
 
     /// Nothing is imported; prefixes are counted.
     fn routes(&mut self, shared: &mut Shared, decoded: &Decoded) {
-        for prefix in decoded.withdrawn() {
-            self.received.remove(prefix);
-        }
-        for prefix in decoded.announced() {
-            if self.received.len() < RECEIVED_LIMIT {
-                self.received.insert(*prefix);
-            }
-        }
+        self.adj_rib_in.update(decoded);
         let Some(effect) = decoded.effect() else { return };
         if effect == Effect::AttributeDiscard {
             self.counters.attributes_discarded += 1;
@@ -473,7 +476,12 @@ impl Peer {
         }
     }
 
-    pub(crate) fn is_at(&self, address: IpAddr) -> bool {
-        self.config.address.to_canonical() == address.to_canonical()
+    pub(crate) fn is_at(&self, remote: SocketAddr) -> bool {
+        let scope = match remote {
+            SocketAddr::V4(_) => 0,
+            SocketAddr::V6(remote) => remote.scope_id(),
+        };
+        self.config.address.to_canonical() == remote.ip().to_canonical()
+            && (self.config.scope == 0 || self.config.scope == scope)
     }
 }

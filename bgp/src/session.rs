@@ -18,6 +18,7 @@ pub(crate) const OPEN_WAIT: Duration = Duration::from_secs(60);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Negotiated {
     pub(crate) identifier: Ipv4Addr,
+    pub(crate) asn: u32,
     pub(crate) hold: Option<Duration>,
     pub(crate) families: Families,
     pub(crate) four_octet: bool,
@@ -258,12 +259,12 @@ fn established(
 
 /// RFC 4271 section 6.2, RFC 5492 section 3, RFC 6286 section 2.2, RFC 6793 section 4.1.
 fn negotiate(open: Open, speaker: &SpeakerConfig, peer: &PeerConfig) -> Result<Negotiated, Failure> {
-    if open.asn() != peer.remote_as {
+    if !peer.remote_as.accepts(open.asn(), speaker.local_as) {
         let detail = format!("{} instead of {}", open.asn(), peer.remote_as);
         return Err(Failure::detailed(Notification::BAD_PEER_AS, &detail));
     }
     // Two speakers of one AS must differ; of two, they may not (RFC 6286 section 2.1).
-    if open.identifier == speaker.router_id && peer.remote_as == speaker.local_as {
+    if open.identifier == speaker.router_id && open.asn() == speaker.local_as {
         return Err(Failure::detailed(Notification::BAD_IDENTIFIER, &"it is ours"));
     }
     let families = peer.families.intersection(open.families());
@@ -278,6 +279,7 @@ fn negotiate(open: Open, speaker: &SpeakerConfig, peer: &PeerConfig) -> Result<N
     let seconds = peer.hold_seconds().min(open.hold_time);
     Ok(Negotiated {
         identifier: open.identifier,
+        asn: open.asn(),
         hold: (seconds != 0).then(|| Duration::from_secs(seconds.into())),
         families,
         four_octet: open.four_octet_as().is_some(),

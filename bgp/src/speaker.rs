@@ -4,15 +4,15 @@
 //! announcements, the roles, the source of jitter. Inputs about ids that are not known (any more) are dropped,
 //! because the driver and the core may cross.
 use std::collections::{BTreeMap, VecDeque};
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Instant;
 
 use crate::config::{PeerConfig, PeerId, SpeakerConfig};
 use crate::io::{Cause, ConnectionId, Input, Output};
 use crate::jitter::Jitter;
+use crate::ladder::{Announcement, Preference, Roles};
 use crate::peer::Peer;
-use crate::policy::{Announcement, Preference, Roles};
-use crate::status::{AdvertisedRoute, PeerStatus};
+use crate::status::{PeerStatus, RouteQuery, RouteStatus, Table};
 use crate::wire::Cease;
 
 /// What all neighbours have in common.
@@ -67,17 +67,17 @@ impl Speaker {
         self.shared.allocate_connection()
     }
 
-    /// Whose connection this is, by its source address.
-    pub fn peer_by_address(&self, address: IpAddr) -> Option<PeerId> {
+    /// Whose connection this is, by its source address: a neighbour, or one that `SetDynamic` admits.
+    pub fn peer_for(&mut self, remote: SocketAddr) -> Option<PeerId> {
         self.peers
             .values()
-            .find(|peer| peer.is_at(address))
+            .find(|peer| peer.is_at(remote))
             .map(|peer| peer.id)
     }
 
     pub fn handle(&mut self, now: Instant, input: Input<'_>) {
         match input {
-            Input::AddPeer(id, config) => self.add(now, id, config),
+            Input::AddPeer(id, config) => self.add(now, id, *config),
             Input::RemovePeer(id) => {
                 self.peer(now, id, |peer, shared| {
                     peer.disable(shared, Cease::PeerDeconfigured)
@@ -85,8 +85,8 @@ impl Speaker {
                 self.peers.remove(&id);
             }
             Input::Enable(id) => self.enable(now, id),
-            Input::Disable(id) => {
-                self.peer(now, id, |peer, shared| {
+            Input::Disable { peer, .. } => {
+                self.peer(now, peer, |peer, shared| {
                     peer.disable(shared, Cease::AdministrativeShutdown)
                 });
             }
@@ -120,7 +120,16 @@ impl Speaker {
                 self.announce(now, Cause::Announcements);
             }
             Input::SetRole { instance, preference } => self.set_role(now, instance, preference),
-            Input::Shutdown => {
+            Input::SetLadders(ladders) => {
+                self.shared.config.ladders = ladders;
+                self.announce(now, Cause::Configuration);
+            }
+            Input::SetDynamic(_)
+            | Input::Refresh { .. }
+            | Input::Backlog { .. }
+            | Input::NextHop { .. }
+            | Input::SetMonitoring(_) => {}
+            Input::Shutdown { .. } => {
                 self.stopped = true;
                 self.each(now, |peer, shared| {
                     peer.disable(shared, Cease::AdministrativeShutdown)
@@ -142,8 +151,22 @@ impl Speaker {
         self.peers.values().map(Peer::status).collect()
     }
 
-    pub fn adj_rib_out(&self, peer: PeerId) -> Vec<AdvertisedRoute> {
-        self.peers.get(&peer).map(Peer::advertised).unwrap_or_default()
+    /// All that the neighbour is told.
+    pub fn adj_rib_out(&self, peer: PeerId) -> Vec<RouteStatus> {
+        self.peers
+            .get(&peer)
+            .map(|peer| peer.advertised().collect())
+            .unwrap_or_default()
+    }
+
+    /// Routes of one of the tables, bounded, so that the answer can be fetched in parts.
+    pub fn routes(&self, query: &RouteQuery) -> Vec<RouteStatus> {
+        let asked = |peer: &&Peer| query.peer.is_none_or(|wanted| wanted == peer.id);
+        let peers = self.peers.values().filter(asked);
+        match query.table {
+            Table::Advertised => peers.flat_map(Peer::advertised).take(query.limit).collect(),
+            Table::Received | Table::Accepted | Table::Best => Vec::new(),
+        }
     }
 
     fn add(&mut self, now: Instant, id: PeerId, config: PeerConfig) {

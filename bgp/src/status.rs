@@ -1,14 +1,15 @@
 //! Read-only views for the API: copies, never references into the speaker.
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
 
-use crate::config::{Families, PeerId};
+use crate::attributes::PathAttributes;
+use crate::config::{Families, Family, PeerId};
+use crate::export::adj_rib_out::Route;
 use crate::peer::Peer;
-use crate::policy::PathAttributes;
-use crate::rib::Route;
 use crate::session::Negotiated;
 use crate::wire::Capability;
 
@@ -67,15 +68,24 @@ pub struct Counters {
     /// Attributes discarded, and updates treated as withdraw (RFC 7606).
     pub attributes_discarded: u64,
     pub treated_as_withdraw: u64,
+    /// Routes that the import policy, a loop, or RFC 9234 kept out.
+    pub routes_rejected: u64,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PeerStatus {
     pub id: PeerId,
     pub address: IpAddr,
-    pub remote_as: u32,
+    /// Index of the interface of a link-local address; 0 otherwise.
+    pub scope: u32,
+    /// As configured, or as the OPEN said; `None` while it is not known.
+    pub remote_as: Option<u32>,
     pub description: String,
     pub enabled: bool,
+    /// Admitted by `SetDynamic`.
+    pub dynamic: bool,
+    /// Left alone until then, because it exceeded its maximum of prefixes.
+    pub idle_hold: Option<Instant>,
     pub state: PeerState,
     /// When the state was entered.
     pub since: Instant,
@@ -90,18 +100,56 @@ pub struct PeerStatus {
     /// Names of the capabilities the neighbour sent.
     pub capabilities: Vec<String>,
     pub advertised: usize,
-    /// Prefixes the neighbour announces now; they are not imported.
+    /// Paths the neighbour announces now, those of them that are imported, and those kept while it restarts.
     pub received: usize,
+    pub accepted: usize,
+    pub stale: usize,
     pub counters: Counters,
     pub last_error: Option<String>,
 }
 
-/// A row of the Adj-RIB-Out.
+/// The tables of RFC 4271 section 3.2, as far as they can be asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Table {
+    /// Adj-RIBs-In, before policy.
+    Received,
+    /// What policy left of it.
+    Accepted,
+    /// Loc-RIB: the best paths, more than one with multipath.
+    Best,
+    /// Adj-RIBs-Out.
+    Advertised,
+}
+
+/// Which routes to show, in the order of prefix, neighbour, path identifier.
+#[derive(Clone, Copy, Debug)]
+pub struct RouteQuery {
+    pub table: Table,
+    pub peer: Option<PeerId>,
+    pub family: Option<Family>,
+    /// This prefix and those inside it.
+    pub within: Option<IpNet>,
+    /// Where the last answer ended.
+    pub after: Option<(IpNet, PeerId, u32)>,
+    pub limit: usize,
+}
+
+/// A path of one of the tables.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AdvertisedRoute {
+pub struct RouteStatus {
+    pub peer: PeerId,
     pub prefix: IpNet,
+    /// 0 without ADD-PATH.
+    pub path_id: u32,
     pub next_hop: IpAddr,
-    pub attributes: PathAttributes,
+    pub link_local: Option<Ipv6Addr>,
+    pub attributes: Arc<PathAttributes>,
+    /// Kept while its neighbour restarts.
+    pub stale: bool,
+    /// In use: the best one, or one of those of equal cost.
+    pub best: bool,
+    /// Why it is not accepted, or not the best one, in words.
+    pub reason: Option<&'static str>,
 }
 
 impl Peer {
@@ -113,9 +161,12 @@ impl Peer {
         PeerStatus {
             id: self.id,
             address: self.config.address,
-            remote_as: self.config.remote_as,
+            scope: self.config.scope,
+            remote_as: self.remote_as(),
             description: self.config.description.clone(),
             enabled: self.enabled,
+            dynamic: false,
+            idle_hold: None,
             state: self.state,
             since: self.since,
             bfd: self.bfd,
@@ -130,18 +181,26 @@ impl Peer {
                 .map(|negotiated| negotiated.capabilities.iter().map(Capability::name).collect())
                 .unwrap_or_default(),
             advertised: self.rib.len(),
-            received: self.received.len(),
+            received: self.adj_rib_in.len(),
+            accepted: 0,
+            stale: 0,
             counters: self.counters,
             last_error: self.last_error.clone(),
         }
     }
 
-    pub(crate) fn advertised(&self) -> Vec<AdvertisedRoute> {
-        let row = |(prefix, route): (&IpNet, &Route)| AdvertisedRoute {
+    pub(crate) fn advertised(&self) -> impl Iterator<Item = RouteStatus> {
+        let row = |(prefix, route): (&IpNet, &Route)| RouteStatus {
+            peer: self.id,
             prefix: *prefix,
+            path_id: 0,
             next_hop: route.next_hop.address,
-            attributes: PathAttributes::clone(&route.attributes),
+            link_local: route.next_hop.link_local,
+            attributes: Arc::clone(&route.attributes),
+            stale: false,
+            best: false,
+            reason: None,
         };
-        self.rib.iter().map(row).collect()
+        self.rib.iter().map(row)
     }
 }

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use bgp::wire::{Message, Notification, Open, RouteRefresh, Update};
 use bgp::{
-    Announcement, ConnectionId, Families, Input, Ladder, Output, PeerConfig, PeerId, PeerState, Preference,
-    Speaker, SpeakerConfig,
+    Announcement, ConnectionId, Families, Input, Output, PeerConfig, PeerId, PeerState, Preference, Speaker,
+    SpeakerConfig,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -103,7 +103,9 @@ impl Driver {
             local_as: 65001,
             router_id,
             seed: 7,
-            ladder: Ladder::default(),
+            ladders: bgp::Ladders::default(),
+            multipath: 16,
+            restarting: false,
         };
         Driver {
             now: Instant::now(),
@@ -149,11 +151,14 @@ impl Driver {
                     hold_time,
                     ..PeerConfig::new(address, 65000)
                 };
-                self.handle(Input::AddPeer(PeerId(peer), config));
+                self.handle(Input::AddPeer(PeerId(peer), Box::new(config)));
             }
             Step::Remove(peer) => self.handle(Input::RemovePeer(PeerId(peer))),
             Step::Enable(peer) => self.handle(Input::Enable(PeerId(peer))),
-            Step::Disable(peer) => self.handle(Input::Disable(PeerId(peer))),
+            Step::Disable(peer) => self.handle(Input::Disable {
+                peer: PeerId(peer),
+                communication: String::new(),
+            }),
             Step::Connected(at) => self.handle(Input::Connected {
                 connection: self.pick(at),
                 local,
@@ -205,7 +210,9 @@ impl Driver {
                 self.now += Duration::from_millis(millis);
                 self.handle(Input::Timeout);
             }
-            Step::Shutdown => self.handle(Input::Shutdown),
+            Step::Shutdown => self.handle(Input::Shutdown {
+                communication: String::new(),
+            }),
         }
     }
 

@@ -51,9 +51,9 @@ fn active_meets_passive() {
         passive: true,
         ..net.config(1)
     };
-    net.input(1, Input::AddPeer(PEER, passive));
+    net.input(1, Input::AddPeer(PEER, Box::new(passive)));
     let active = net.config(0);
-    net.input(0, Input::AddPeer(PEER, active));
+    net.input(0, Input::AddPeer(PEER, Box::new(active)));
     assert!(net.run_until(SECOND, Net::established));
     assert_eq!(net.count(1, |output| matches!(output, Output::Connect { .. })), 0);
     let status = &net.nodes[0].speaker.peers()[0];
@@ -142,7 +142,7 @@ fn hold_time_zero_needs_no_keepalive_and_never_expires() {
             hold_time: Duration::ZERO,
             ..net.config(node)
         };
-        net.input(node, Input::AddPeer(PEER, config));
+        net.input(node, Input::AddPeer(PEER, Box::new(config)));
     }
     assert!(net.run_until(SECOND, Net::established));
     assert_eq!(net.nodes[0].speaker.poll_timeout(), None);
@@ -166,13 +166,13 @@ fn the_shorter_hold_time_wins() {
         0,
         Input::AddPeer(
             PEER,
-            PeerConfig {
+            Box::new(PeerConfig {
                 hold_time: 3 * SECOND,
                 ..short
-            },
+            }),
         ),
     );
-    net.input(1, Input::AddPeer(PEER, long));
+    net.input(1, Input::AddPeer(PEER, Box::new(long)));
     assert!(net.run_until(SECOND, Net::established));
     for node in 0..2 {
         assert_eq!(net.nodes[node].speaker.peers()[0].hold_time, Some(3 * SECOND));
@@ -186,12 +186,12 @@ fn a_refused_connect_is_retried_until_the_neighbour_listens() {
     let mut net = pair();
     net.nodes[1].listening = false;
     let config = net.config(0);
-    net.input(0, Input::AddPeer(PEER, config));
+    net.input(0, Input::AddPeer(PEER, Box::new(config)));
     let passive = PeerConfig {
         passive: true,
         ..net.config(1)
     };
-    net.input(1, Input::AddPeer(PEER, passive));
+    net.input(1, Input::AddPeer(PEER, Box::new(passive)));
     net.run(10 * SECOND);
     let connects = net.count(0, |output| matches!(output, Output::Connect { .. }));
     assert!(
@@ -208,7 +208,7 @@ fn a_connect_without_an_answer_is_given_up_and_made_again() {
     let mut net = pair();
     net.cut();
     let config = net.config(0);
-    net.input(0, Input::AddPeer(PEER, config));
+    net.input(0, Input::AddPeer(PEER, Box::new(config)));
     net.run(5 * SECOND);
     let connects = net.count(0, |output| matches!(output, Output::Connect { .. }));
     let closes = net.count(0, |output| matches!(output, Output::Close { .. }));
@@ -223,7 +223,7 @@ fn a_neighbour_that_never_sends_an_open_is_dropped() {
         passive: true,
         ..net.config(0)
     };
-    net.input(0, Input::AddPeer(PEER, config));
+    net.input(0, Input::AddPeer(PEER, Box::new(config)));
     let connection = net.nodes[0].speaker.allocate_connection();
     let local = "10.0.0.1:179".parse().unwrap();
     net.input(
@@ -286,7 +286,12 @@ fn bfd_that_was_never_up_does_not_matter() {
 fn shutdown_says_why_and_stays_down() {
     let mut net = pair();
     up(&mut net);
-    net.input(0, Input::Shutdown);
+    net.input(
+        0,
+        Input::Shutdown {
+            communication: String::new(),
+        },
+    );
     net.run(30 * SECOND);
     assert_eq!(net.state(0), PeerState::Idle);
     assert_eq!(down_reasons(&net, 1), ["received: administrative shutdown (6/2)"]);
@@ -299,7 +304,13 @@ fn shutdown_says_why_and_stays_down() {
 fn disable_enable_remove_and_reconfigure() {
     let mut net = pair();
     up(&mut net);
-    net.input(0, Input::Disable(PEER));
+    net.input(
+        0,
+        Input::Disable {
+            peer: PEER,
+            communication: String::new(),
+        },
+    );
     assert_eq!(net.state(0), PeerState::Idle);
     net.run(10 * SECOND);
     assert_eq!(net.state(0), PeerState::Idle);
@@ -307,16 +318,16 @@ fn disable_enable_remove_and_reconfigure() {
     assert!(net.run_until(3 * SECOND, Net::established));
     net.run(SECOND);
     let same = net.config(0);
-    net.input(0, Input::AddPeer(PEER, same.clone()));
+    net.input(0, Input::AddPeer(PEER, Box::new(same.clone())));
     assert!(net.established(), "nothing has changed");
     net.input(
         0,
         Input::AddPeer(
             PEER,
-            PeerConfig {
+            Box::new(PeerConfig {
                 description: "router".to_owned(),
                 ..same.clone()
-            },
+            }),
         ),
     );
     assert!(net.established(), "nothing the neighbour could see has changed");
@@ -324,10 +335,10 @@ fn disable_enable_remove_and_reconfigure() {
         0,
         Input::AddPeer(
             PEER,
-            PeerConfig {
+            Box::new(PeerConfig {
                 hold_time: 30 * SECOND,
                 ..same
-            },
+            }),
         ),
     );
     assert!(!net.established());
@@ -348,7 +359,7 @@ fn another_address_is_not_judged_by_the_bfd_of_the_old_one() {
         address: "10.0.0.9".parse().unwrap(),
         ..net.config(0)
     };
-    net.input(0, Input::AddPeer(PEER, moved));
+    net.input(0, Input::AddPeer(PEER, Box::new(moved)));
     let status = &net.nodes[0].speaker.peers()[0];
     assert_eq!(
         (status.bfd, status.state),
@@ -360,15 +371,15 @@ fn another_address_is_not_judged_by_the_bfd_of_the_old_one() {
 fn a_wrong_as_is_refused_with_the_reason() {
     let mut net = pair();
     let config = PeerConfig {
-        remote_as: 64999,
+        remote_as: bgp::RemoteAs::Is(64999),
         ..net.config(0)
     };
-    net.input(0, Input::AddPeer(PEER, config));
+    net.input(0, Input::AddPeer(PEER, Box::new(config)));
     let passive = PeerConfig {
         passive: true,
         ..net.config(1)
     };
-    net.input(1, Input::AddPeer(PEER, passive));
+    net.input(1, Input::AddPeer(PEER, Box::new(passive)));
     net.run(SECOND / 2);
     let status = &net.nodes[0].speaker.peers()[0];
     assert_eq!(
@@ -386,21 +397,21 @@ fn no_common_family_is_refused() {
         0,
         Input::AddPeer(
             PEER,
-            PeerConfig {
+            Box::new(PeerConfig {
                 families: Families::IPV4,
                 passive: true,
                 ..first
-            },
+            }),
         ),
     );
     net.input(
         1,
         Input::AddPeer(
             PEER,
-            PeerConfig {
+            Box::new(PeerConfig {
                 families: Families::IPV6,
                 ..second
-            },
+            }),
         ),
     );
     net.run(SECOND / 2);
@@ -424,7 +435,7 @@ fn a_neighbour_that_restarts_gets_in_once_the_old_session_is_known_to_be_dead() 
     let fresh = net::speaker(1, 65000);
     net.nodes[1].speaker = fresh;
     let config = net.config(1);
-    net.input(1, Input::AddPeer(PEER, config));
+    net.input(1, Input::AddPeer(PEER, Box::new(config)));
     let old = net.nodes[0].outputs.iter().find_map(|output| match output {
         Output::PeerUp { connection, .. } => Some(*connection),
         _ => None,
@@ -456,9 +467,9 @@ fn dual_stack() -> Net {
         next_hops: v6,
         ..net.config(0)
     };
-    net.input(0, Input::AddPeer(PEER, config));
+    net.input(0, Input::AddPeer(PEER, Box::new(config)));
     let config = net.config(1);
-    net.input(1, Input::AddPeer(PEER, config));
+    net.input(1, Input::AddPeer(PEER, Box::new(config)));
     net.input(0, Input::SetAnnouncements(three_vips()));
     assert!(net.run_until(5 * SECOND, Net::established));
     net
@@ -629,7 +640,13 @@ fn a_session_that_comes_back_is_told_everything_again() {
     up(&mut net);
     net.run(SECOND);
     assert_eq!(net.nodes[1].speaker.peers()[0].received, 1);
-    net.input(1, Input::Disable(PEER));
+    net.input(
+        1,
+        Input::Disable {
+            peer: PEER,
+            communication: String::new(),
+        },
+    );
     assert_eq!(net.nodes[1].speaker.peers()[0].received, 0);
     net.run(SECOND);
     assert!(net.nodes[0].speaker.adj_rib_out(PEER).is_empty());

@@ -18,7 +18,7 @@ impl Peer {
         };
         let remote = Identity {
             identifier: link.negotiated.identifier,
-            asn: self.config.remote_as,
+            asn: link.negotiated.asn,
         };
         let others: Vec<(ConnectionId, Initiator, Phase)> = self
             .connections
@@ -96,7 +96,7 @@ impl Peer {
         if phase == Phase::Established {
             self.counters.flaps += 1;
             self.rib.clear();
-            self.received.clear();
+            self.adj_rib_in.clear();
             shared.outputs.push_back(Output::PeerDown {
                 peer: self.id,
                 reason,

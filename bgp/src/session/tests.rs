@@ -1,6 +1,5 @@
 //! The transition table: every state against every event, then the details of the OPEN and of the timers.
 use super::*;
-use crate::policy::Ladder;
 use crate::wire::{Cease, RouteRefresh, Update};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -28,7 +27,9 @@ impl Bench {
                 local_as: 65001,
                 router_id,
                 seed: 1,
-                ladder: Ladder::default(),
+                ladders: crate::Ladders::default(),
+                multipath: 16,
+                restarting: false,
             },
             peer: PeerConfig::new(Ipv4Addr::new(10, 0, 0, 2).into(), 65000),
             jitter: Jitter::new(1),
@@ -238,7 +239,7 @@ fn the_open_is_checked_against_the_configuration() {
         assert_eq!(told(&outcome), expected, "{name}");
     }
 
-    bench.peer.remote_as = bench.speaker.local_as;
+    bench.peer.remote_as = crate::RemoteAs::Is(bench.speaker.local_as);
     let mirror = Open::new(65001, 30, bench.speaker.router_id, Families::BOTH);
     let state = bench.state_open_sent();
     assert_eq!(told(&bench.step(state, message(Message::Open(mirror)))), "2/3");

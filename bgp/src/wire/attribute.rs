@@ -9,14 +9,14 @@ use super::prefix;
 use super::table;
 use crate::config::Family;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Origin {
     Igp,
     Egp,
     Incomplete,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum SegmentKind {
     Set,
     Sequence,
@@ -25,20 +25,20 @@ pub enum SegmentKind {
 }
 
 /// At most 255 AS numbers.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct AsPathSegment {
     pub kind: SegmentKind,
     pub asns: Vec<u32>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Aggregator {
     pub asn: u32,
     pub identifier: Ipv4Addr,
 }
 
 /// RFC 4760 section 3.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MpReach {
     pub family: Family,
     pub next_hop: IpAddr,
@@ -48,13 +48,13 @@ pub struct MpReach {
 }
 
 /// RFC 4760 section 4.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MpUnreach {
     pub family: Family,
     pub prefixes: Vec<IpNet>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Attribute {
     Origin(Origin),
     AsPath(Vec<AsPathSegment>),

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
-use bgp::{ConnectionId, Input, Ladder, Output, PeerConfig, PeerId, PeerState, Speaker, SpeakerConfig};
+use bgp::{ConnectionId, Input, Output, PeerConfig, PeerId, PeerState, Speaker, SpeakerConfig};
 
 pub(crate) const PEER: PeerId = PeerId(1);
 
@@ -70,7 +70,9 @@ pub(crate) fn speaker(node: usize, asn: u32) -> Speaker {
         local_as: asn,
         router_id,
         seed: 42 + node as u64,
-        ladder: Ladder::default(),
+        ladders: bgp::Ladders::default(),
+        multipath: 16,
+        restarting: false,
     })
 }
 
@@ -107,7 +109,7 @@ impl Net {
     pub(crate) fn introduce(&mut self) {
         for node in 0..2 {
             let config = self.config(node);
-            self.input(node, Input::AddPeer(PEER, config));
+            self.input(node, Input::AddPeer(PEER, Box::new(config)));
         }
     }
 
@@ -148,6 +150,11 @@ impl Net {
             Output::PeerUp { .. }
             | Output::PeerDown { .. }
             | Output::UpdateSent { .. }
+            | Output::Routes(_)
+            | Output::TrackNextHop { .. }
+            | Output::UntrackNextHop { .. }
+            | Output::DynamicPeer { .. }
+            | Output::Monitor(_)
             | Output::Event { .. } => {}
         }
     }
@@ -196,17 +203,19 @@ impl Net {
     fn arrive(&mut self, node: usize, arrival: Arrival) {
         let local = SocketAddr::new(self.nodes[node].address, 179);
         match arrival {
-            Arrival::Accepted { connection, from } => match self.nodes[node].speaker.peer_by_address(from) {
-                Some(peer) => self.input(
-                    node,
-                    Input::Accepted {
-                        connection,
-                        peer,
-                        local,
-                    },
-                ),
-                None => self.output(node, &Output::Close { connection }),
-            },
+            Arrival::Accepted { connection, from } => {
+                match self.nodes[node].speaker.peer_for(SocketAddr::new(from, 179)) {
+                    Some(peer) => self.input(
+                        node,
+                        Input::Accepted {
+                            connection,
+                            peer,
+                            local,
+                        },
+                    ),
+                    None => self.output(node, &Output::Close { connection }),
+                }
+            }
             Arrival::Connected { connection } => self.input(node, Input::Connected { connection, local }),
             Arrival::Refused { connection } => {
                 self.input(

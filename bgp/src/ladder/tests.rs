@@ -44,16 +44,18 @@ fn the_ladder_inside_and_outside() {
             vec![]
         };
         let outside = PathAttributes {
-            as_path: vec![65001; path],
-            med,
+            as_path: AsPath::sequence(&vec![65001; path]),
+            med: Some(med),
             local_pref: None,
             communities: communities.clone(),
+            ..PathAttributes::default()
         };
         let inside = PathAttributes {
-            as_path: vec![],
-            med,
+            as_path: AsPath::default(),
+            med: Some(med),
             local_pref: Some(local_pref),
             communities,
+            ..PathAttributes::default()
         };
         let vips = [vip("203.0.113.10/32", 0)];
         assert_eq!(
@@ -114,7 +116,7 @@ fn a_prefix_of_several_services_goes_with_the_best_healthy_one() {
     ];
     for _ in 0..3 {
         let rows = told(&vips, &roles, false);
-        assert_eq!((rows.len(), rows[0].1.med), (1, 20));
+        assert_eq!((rows.len(), rows[0].1.med), (1, Some(20)));
         vips.rotate_left(1);
     }
 }
@@ -127,6 +129,7 @@ fn overrides_replace_values_and_add_communities() {
         prepend: Some(3),
         local_pref: Some(900),
         communities: vec![65001 << 16 | 2, 65001 << 16 | 1, 65001 << 16 | 2],
+        ..Overrides::default()
     });
     let rows = told(&[draining.clone()], &[(0, Preference::Draining)], false);
     assert_eq!(rows[0].0, "203.0.113.0/24", "host bits are not announced");

@@ -6,8 +6,12 @@
 //! master already holds the way to the backup.
 use std::collections::BTreeMap;
 use std::fmt;
+use std::net::IpAddr;
 
 use ipnet::IpNet;
+
+use crate::attributes::{AsPath, PathAttributes};
+use crate::wire::Origin;
 
 /// How much a node wants the traffic of an instance, best first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -92,8 +96,13 @@ pub struct Overrides {
     pub med: Option<u32>,
     pub prepend: Option<u8>,
     pub local_pref: Option<u32>,
+    pub origin: Option<Origin>,
     /// Added to those of the rung.
     pub communities: Vec<u32>,
+    pub extended_communities: Vec<[u8; 8]>,
+    pub large_communities: Vec<[u32; 3]>,
+    /// Instead of that of the neighbour.
+    pub next_hop: Option<IpAddr>,
 }
 
 /// A prefix that this node can serve.
@@ -104,33 +113,6 @@ pub struct Announcement {
     /// Without a healthy endpoint the prefix is withdrawn.
     pub healthy: bool,
     pub overrides: Option<Overrides>,
-}
-
-/// What a neighbour is told about a prefix, next hop apart. Equal values share one UPDATE.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct PathAttributes {
-    pub as_path: Vec<u32>,
-    pub med: u32,
-    pub local_pref: Option<u32>,
-    pub communities: Vec<u32>,
-}
-
-impl fmt::Display for PathAttributes {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "med {}", self.med)?;
-        if let Some(local_pref) = self.local_pref {
-            write!(f, " local-pref {local_pref}")?;
-        }
-        f.write_str(" path [")?;
-        for (index, asn) in self.as_path.iter().enumerate() {
-            write!(f, "{}{asn}", if index == 0 { "" } else { " " })?;
-        }
-        f.write_str("]")?;
-        for community in &self.communities {
-            write!(f, " {}:{}", community >> 16, community & 0xffff)?;
-        }
-        Ok(())
-    }
 }
 
 /// 65535:0 (RFC 8326).
@@ -201,13 +183,14 @@ fn path_attributes(rung: Rung, overrides: Option<&Overrides>, audience: Audience
     communities.drain(..communities.len().saturating_sub(MAX_COMMUNITIES));
     PathAttributes {
         as_path: if audience.internal {
-            Vec::new()
+            AsPath::default()
         } else {
-            vec![audience.local_as; usize::from(prepend) + 1]
+            AsPath::sequence(&vec![audience.local_as; usize::from(prepend) + 1])
         },
-        med: overrides.and_then(|overrides| overrides.med).unwrap_or(rung.med),
+        med: Some(overrides.and_then(|overrides| overrides.med).unwrap_or(rung.med)),
         local_pref: audience.internal.then_some(local_pref),
         communities,
+        ..PathAttributes::default()
     }
 }
 

@@ -4,12 +4,13 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::adj_rib_out::{Changes, NextHop, Route, Routes, family_of};
+use super::pack::pack;
+use crate::attributes::PathAttributes;
 use crate::config::{Families, Family};
 use crate::io::{Cause, ConnectionId, Event, Output};
-use crate::pack::pack;
+use crate::ladder::{self, Audience};
 use crate::peer::Peer;
-use crate::policy::{self, Audience, PathAttributes};
-use crate::rib::{Changes, NextHop, Route, Routes, family_of};
 use crate::session::State;
 use crate::speaker::Shared;
 
@@ -82,12 +83,12 @@ impl Peer {
         let audience = Audience {
             local_as: shared.config.local_as,
             internal: self.internal(shared),
-            ladder: self.config.ladder.as_ref().unwrap_or(&shared.config.ladder),
+            ladder: self.config.ladder.as_ref().unwrap_or(&shared.config.ladders.all),
         };
         // Equal attributes are one allocation, however many prefixes have them.
         let mut known: BTreeMap<PathAttributes, Arc<PathAttributes>> = BTreeMap::new();
         let mut routes = Routes::new();
-        for (prefix, attributes) in policy::attributes(&shared.announcements, &shared.roles, audience) {
+        for (prefix, attributes) in ladder::attributes(&shared.announcements, &shared.roles, audience) {
             let family = family_of(&prefix);
             let Some(next_hop) = self.next_hop(family, local).filter(|_| families.contains(family)) else {
                 continue;

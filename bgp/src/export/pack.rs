@@ -6,13 +6,10 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
+use super::adj_rib_out::{Changes, Route, family_of};
+use crate::attributes::PathAttributes;
 use crate::config::Family;
-use crate::policy::PathAttributes;
-use crate::rib::{Changes, Route, family_of};
-use crate::wire::{
-    AsPathSegment, Attribute, EncodeError, MAX_MESSAGE, Message, MpReach, MpUnreach, Origin, SegmentKind,
-    Update, prefix_length,
-};
+use crate::wire::{Attribute, EncodeError, MAX_MESSAGE, Message, MpReach, MpUnreach, Update, prefix_length};
 
 /// Whole messages, one after the other, and their number.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -93,17 +90,17 @@ fn announcement(route: &Route, prefixes: Vec<IpNet>, four_octet: bool) -> Update
         })),
     }
     let told: &PathAttributes = &route.attributes;
-    attributes.push(Attribute::Origin(Origin::Igp));
-    attributes.push(Attribute::AsPath(sequence(&told.as_path)));
+    attributes.push(Attribute::Origin(told.origin));
+    attributes.push(Attribute::AsPath(told.as_path.0.clone()));
     attributes.extend(classic_next_hop);
-    attributes.push(Attribute::Med(told.med));
+    attributes.extend(told.med.map(Attribute::Med));
     attributes.extend(told.local_pref.map(Attribute::LocalPref));
     if !told.communities.is_empty() {
         attributes.push(Attribute::Communities(told.communities.clone()));
     }
     // RFC 6793 section 4.2.2: what AS_TRANS hides travels in AS4_PATH.
-    if !four_octet && told.as_path.iter().any(|asn| *asn > u32::from(u16::MAX)) {
-        attributes.push(Attribute::As4Path(sequence(&told.as_path)));
+    if !four_octet && told.as_path.asns().any(|asn| asn > u32::from(u16::MAX)) {
+        attributes.push(Attribute::As4Path(told.as_path.0.clone()));
     }
     Update {
         withdrawn: Vec::new(),
@@ -123,16 +120,6 @@ fn withdrawal(family: Family, prefixes: Vec<IpNet>) -> Update {
             ..Update::default()
         },
     }
-}
-
-/// A segment holds 255 at most.
-fn sequence(path: &[u32]) -> Vec<AsPathSegment> {
-    path.chunks(255)
-        .map(|asns| AsPathSegment {
-            kind: SegmentKind::Sequence,
-            asns: asns.to_vec(),
-        })
-        .collect()
 }
 
 #[cfg(test)]

@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 
+use crate::attributes::PathAttributes;
 use crate::config::Family;
-use crate::policy::PathAttributes;
 
 pub(crate) fn family_of(prefix: &IpNet) -> Family {
     match prefix {

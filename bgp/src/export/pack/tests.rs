@@ -9,16 +9,18 @@ use netgauze_parse_utils::reader::SliceReader;
 use netgauze_parse_utils::traits::ParseFromWithOneInput;
 
 use super::*;
+use crate::attributes::AsPath;
 use crate::config::Families;
-use crate::rib::{AdjRibOut, NextHop, Routes};
+use crate::export::adj_rib_out::{AdjRibOut, NextHop, Routes};
 use crate::wire::{Cease, Context, Notification, Open, RouteRefresh, frame_length};
 
 fn told(med: u32, asn: u32) -> Arc<PathAttributes> {
     Arc::new(PathAttributes {
-        as_path: vec![asn; 2],
-        med,
+        as_path: AsPath::sequence(&[asn; 2]),
+        med: Some(med),
         local_pref: None,
         communities: vec![0xffff_0000],
+        ..PathAttributes::default()
     })
 }
 
@@ -181,10 +183,11 @@ fn every_number_of_prefixes_around_the_limit_fits() {
 #[test]
 fn the_largest_attributes_leave_room_for_a_prefix() {
     let attributes = Arc::new(PathAttributes {
-        as_path: vec![4_200_000_000; 256],
-        med: 1,
+        as_path: AsPath::sequence(&[4_200_000_000; 256]),
+        med: Some(1),
         local_pref: Some(1),
         communities: (0..255).collect(),
+        ..PathAttributes::default()
     });
     for four_octet in [false, true] {
         let changes = AdjRibOut::default().replace(routes((0..3).map(ipv6), &attributes));
@@ -210,13 +213,13 @@ fn a_neighbour_of_two_octets_gets_as_trans_and_as4_path() {
         decoded
             .update
             .attributes
-            .contains(&Attribute::AsPath(sequence(&[23456; 2])))
+            .contains(&Attribute::AsPath(AsPath::sequence(&[23456; 2]).0))
     );
     assert!(
         decoded
             .update
             .attributes
-            .contains(&Attribute::As4Path(sequence(&[4_200_000_001; 2])))
+            .contains(&Attribute::As4Path(AsPath::sequence(&[4_200_000_001; 2]).0))
     );
 
     let small = AdjRibOut::default().replace(routes([ipv4(1)].into_iter(), &told(10, 65001)));
