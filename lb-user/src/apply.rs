@@ -7,7 +7,7 @@
 
 use std::net::IpAddr;
 
-use crate::desired::{Instance, Neighbor, Service, ServiceKey, Session};
+use crate::desired::{Instance, Neighbor, NeighborKey, Service, ServiceKey, Session, SpeakerSettings};
 
 /// Why a change was not made; the reconciler reports it and tries again.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -33,8 +33,9 @@ pub trait DataPath: Send {
 
 /// The BGP speaker.
 pub trait Speaker: Send {
+    fn put_settings(&mut self, settings: &SpeakerSettings) -> Result<(), ApplyError>;
     fn put_neighbor(&mut self, neighbor: &Neighbor) -> Result<(), ApplyError>;
-    fn remove_neighbor(&mut self, address: IpAddr) -> Result<(), ApplyError>;
+    fn remove_neighbor(&mut self, key: &NeighborKey) -> Result<(), ApplyError>;
     /// The whole set.
     fn set_announcements(&mut self, announcements: &[bgp::Announcement]) -> Result<(), ApplyError>;
 }

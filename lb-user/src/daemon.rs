@@ -319,12 +319,11 @@ fn bgp_setup(
             .collect()
     });
     bgp_driver::Setup {
-        speaker: SpeakerConfig {
-            local_as: configured.map_or(0, |bgp| bgp.local_as),
-            router_id: desired.fixed.node.router_id,
-            seed: rand::random(),
-            ladder: bgp::Ladder::default(),
-        },
+        speaker: SpeakerConfig::new(
+            configured.map_or(0, |bgp| bgp.local_as),
+            desired.fixed.node.router_id,
+            rand::random(),
+        ),
         listen,
         established,
         timeline: common.timeline.clone(),

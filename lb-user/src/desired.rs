@@ -4,6 +4,8 @@
 //! Everything that an order could reach is in ordered maps. Parts that cannot change while the daemon runs
 //! are in [`Fixed`]; a reload that changes them is refused.
 
+mod neighbor;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -12,12 +14,15 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+pub use neighbor::{Neighbor, NeighborKey, SpeakerSettings};
+
 #[derive(Clone, Debug, PartialEq)]
 pub struct Desired {
     pub generation: u64,
     pub fixed: Fixed,
     pub services: BTreeMap<ServiceKey, Service>,
-    pub neighbors: BTreeMap<IpAddr, Neighbor>,
+    pub speaker: SpeakerSettings,
+    pub neighbors: BTreeMap<NeighborKey, Neighbor>,
     /// BFD sessions by remote address: those of the neighbours with `bfd = true` and of the HA peers.
     pub sessions: BTreeMap<IpAddr, Session>,
     /// By name. Never empty: `default` always exists.
@@ -67,14 +72,6 @@ pub struct Bgp {
     /// Addresses to listen on; empty: no listener.
     pub listen: Vec<IpAddr>,
     pub listen_port: u16,
-}
-
-/// A BGP neighbour. Its attributes come from the role of the instance of each announcement.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Neighbor {
-    pub peer: bgp::PeerConfig,
-    /// Its BFD session, which is in [`Desired::sessions`] under its address, ends it at once.
-    pub bfd: bool,
 }
 
 /// A BFD session.

@@ -18,7 +18,9 @@ use std::net::IpAddr;
 
 use bgp::Announcement;
 
-use crate::desired::{Desired, Instance, Neighbor, Service, ServiceKey, Session};
+use crate::desired::{
+    Desired, Instance, Neighbor, NeighborKey, Service, ServiceKey, Session, SpeakerSettings,
+};
 
 /// An instance with the VIPs that follow it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,7 +38,9 @@ pub struct Actual {
     pub services: BTreeMap<ServiceKey, Option<Service>>,
     pub instances: BTreeMap<String, PlacedInstance>,
     pub sessions: BTreeMap<IpAddr, Session>,
-    pub neighbors: BTreeMap<IpAddr, Neighbor>,
+    /// `None`: not known.
+    pub speaker: Option<SpeakerSettings>,
+    pub neighbors: BTreeMap<NeighborKey, Neighbor>,
     pub announcements: Vec<Announcement>,
 }
 
@@ -45,7 +49,9 @@ pub struct Actual {
 pub enum Operation {
     /// The whole set.
     Announce(Vec<Announcement>),
-    RemoveNeighbor(IpAddr),
+    /// What concerns all neighbours.
+    PutSpeaker(SpeakerSettings),
+    RemoveNeighbor(NeighborKey),
     RemoveSession(IpAddr),
     RemoveInstance(String),
     RemoveService(ServiceKey),
@@ -61,7 +67,8 @@ impl fmt::Display for Operation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Operation::Announce(announcements) => write!(f, "announce {} VIPs", announcements.len()),
-            Operation::RemoveNeighbor(address) => write!(f, "remove neighbor {address}"),
+            Operation::PutSpeaker(_) => f.write_str("set the speaker"),
+            Operation::RemoveNeighbor(key) => write!(f, "remove neighbor {key}"),
             Operation::RemoveSession(remote) => write!(f, "remove BFD session {remote}"),
             Operation::RemoveInstance(name) => write!(f, "remove instance {name}"),
             Operation::RemoveService(key) => write!(f, "remove service {key}"),
@@ -70,7 +77,7 @@ impl fmt::Display for Operation {
             Operation::PutService(service) => write!(f, "put service {}", service.key),
             Operation::PutInstance(placed) => write!(f, "put instance {}", placed.instance.name),
             Operation::PutSession(session) => write!(f, "put BFD session {}", session.remote),
-            Operation::PutNeighbor(neighbor) => write!(f, "put neighbor {}", neighbor.peer.address),
+            Operation::PutNeighbor(neighbor) => write!(f, "put neighbor {}", neighbor.key),
         }
     }
 }
@@ -82,6 +89,7 @@ impl Operation {
             Operation::PutVip(vip) => Some(*vip),
             Operation::PutService(service) => Some(service.key.vip),
             Operation::Announce(_)
+            | Operation::PutSpeaker(_)
             | Operation::RemoveNeighbor(_)
             | Operation::RemoveSession(_)
             | Operation::RemoveInstance(_)
@@ -99,7 +107,8 @@ impl Actual {
     pub fn record(&mut self, operation: Operation) {
         match operation {
             Operation::Announce(announcements) => self.announcements = announcements,
-            Operation::RemoveNeighbor(address) => drop(self.neighbors.remove(&address)),
+            Operation::PutSpeaker(settings) => self.speaker = Some(settings),
+            Operation::RemoveNeighbor(key) => drop(self.neighbors.remove(&key)),
             Operation::RemoveSession(remote) => drop(self.sessions.remove(&remote)),
             Operation::RemoveInstance(name) => drop(self.instances.remove(&name)),
             Operation::RemoveService(key) => drop(self.services.remove(&key)),
@@ -111,7 +120,7 @@ impl Actual {
             }
             Operation::PutSession(session) => drop(self.sessions.insert(session.remote, session)),
             Operation::PutNeighbor(neighbor) => {
-                self.neighbors.insert(neighbor.peer.address, neighbor);
+                self.neighbors.insert(neighbor.key.clone(), neighbor);
             }
         }
     }
@@ -122,7 +131,8 @@ impl Actual {
             Operation::PutService(service) => drop(self.services.insert(service.key, None)),
             Operation::PutInstance(placed) => drop(self.instances.remove(&placed.instance.name)),
             Operation::PutSession(session) => drop(self.sessions.remove(&session.remote)),
-            Operation::PutNeighbor(neighbor) => drop(self.neighbors.remove(&neighbor.peer.address)),
+            Operation::PutSpeaker(_) => self.speaker = None,
+            Operation::PutNeighbor(neighbor) => drop(self.neighbors.remove(&neighbor.key)),
             Operation::Announce(_)
             | Operation::RemoveNeighbor(_)
             | Operation::RemoveSession(_)
@@ -170,6 +180,9 @@ pub fn plan(desired: &Desired, actual: &Actual) -> Vec<Operation> {
         operations.push(Operation::Announce(kept.clone()));
     }
 
+    if actual.speaker.as_ref() != Some(&desired.speaker) {
+        operations.push(Operation::PutSpeaker(desired.speaker.clone()));
+    }
     let neighbors = gone(actual.neighbors.keys(), |key| desired.neighbors.contains_key(key));
     operations.extend(neighbors.map(Operation::RemoveNeighbor));
     let sessions = gone(actual.sessions.keys(), |key| desired.sessions.contains_key(key));

@@ -193,7 +193,8 @@ impl Reconciler {
 fn apply(targets: &mut Targets, operation: &Operation) -> Result<(), ApplyError> {
     match operation {
         Operation::Announce(announcements) => targets.speaker.set_announcements(announcements),
-        Operation::RemoveNeighbor(address) => targets.speaker.remove_neighbor(*address),
+        Operation::PutSpeaker(settings) => targets.speaker.put_settings(settings),
+        Operation::RemoveNeighbor(key) => targets.speaker.remove_neighbor(key),
         Operation::RemoveSession(remote) => targets.bfd.remove_session(*remote),
         Operation::RemoveInstance(name) => targets.election.remove_instance(name),
         Operation::RemoveService(key) => targets.datapath.remove_service(key),

@@ -11,7 +11,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use api::Event;
-use bgp::{Announcement, Families, Ladder, NextHops, PeerConfig, Preference, SpeakerConfig};
+use bgp::{Announcement, BfdMode, Families, NextHops, PeerConfig, Preference, SpeakerConfig};
 use lb_user::apply::Speaker as _;
 use lb_user::bgp_driver::{self, BgpHandle, Command};
 use lb_user::desired::Neighbor;
@@ -83,12 +83,7 @@ fn start_speaker(bird: &Bird, listen: bool) -> Speaker {
     let (handle, commands) = bgp_driver::channel();
     let (board, timeline) = (StatusBoard::new(), Timeline::new());
     let setup = bgp_driver::Setup {
-        speaker: SpeakerConfig {
-            local_as: 65001,
-            router_id: "10.0.0.1".parse().unwrap(),
-            seed: 1,
-            ladder: Ladder::default(),
-        },
+        speaker: SpeakerConfig::new(65001, "10.0.0.1".parse().unwrap(), 1),
         listen: listen
             .then(|| SocketAddr::new("192.0.2.1".parse().unwrap(), 179))
             .into_iter()
@@ -115,9 +110,13 @@ fn neighbor(remote_as: u32, passive: bool) -> Neighbor {
         passive,
         families: Families::BOTH,
         next_hops,
+        bfd: BfdMode::On,
         ..PeerConfig::new(router, remote_as)
     };
-    Neighbor { peer, bfd: true }
+    Neighbor {
+        key: router.into(),
+        peer,
+    }
 }
 
 fn announcements(prefixes: &[&str]) -> Vec<Announcement> {

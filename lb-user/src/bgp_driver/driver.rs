@@ -5,14 +5,14 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
-use bgp::{ConnectionId, Event, Input, Output, PeerId, Speaker};
+use bgp::{BfdMode, ConnectionId, Event, Input, Output, PeerId, Speaker};
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, oneshot};
 use tracing::{debug, info, warn};
 
 use super::connection::{Connection, Ends, SocketEvent};
 use super::{Command, EstablishedSink, Setup, listener, status};
-use crate::desired::Neighbor;
+use crate::desired::{Neighbor, NeighborKey};
 use crate::status::StatusBoard;
 use crate::timeline::Timeline;
 
@@ -26,7 +26,7 @@ const STATUS_INTERVAL: Duration = Duration::from_secs(1);
 pub(super) struct Driver {
     speaker: Speaker,
     listen: Vec<SocketAddr>,
-    peers: BTreeMap<IpAddr, Peer>,
+    peers: BTreeMap<NeighborKey, Peer>,
     /// The last word of BFD by address; it may come before the neighbour does.
     verdicts: BTreeMap<IpAddr, bool>,
     next_peer: u32,
@@ -130,9 +130,15 @@ impl Driver {
     fn command(&mut self, command: Command) {
         match command {
             Command::PutNeighbor(neighbor) => self.put_neighbor(*neighbor),
-            Command::RemoveNeighbor(address) => {
-                self.verdicts.remove(&address);
-                if let Some(peer) = self.peers.remove(&address) {
+            Command::PutSettings(settings) => {
+                self.handle(Input::SetLadders(settings.ladders));
+                self.handle(Input::SetDynamic(settings.dynamic));
+            }
+            Command::RemoveNeighbor(key) => {
+                if let Some(address) = key.address() {
+                    self.verdicts.remove(&address);
+                }
+                if let Some(peer) = self.peers.remove(&key) {
                     self.handle(Input::RemovePeer(peer.id));
                 }
             }
@@ -148,20 +154,17 @@ impl Driver {
         let next = PeerId(self.next_peer);
         let peer = self
             .peers
-            .entry(neighbor.peer.address)
+            .entry(neighbor.key)
             .or_insert(Peer { id: next, bfd: false });
         if peer.id == next {
             self.next_peer = self.next_peer.wrapping_add(1);
         }
         let id = peer.id;
-        let lost_bfd = peer.bfd && !neighbor.bfd;
-        peer.bfd = neighbor.bfd;
-        let verdict = self
-            .verdicts
-            .get(&neighbor.peer.address)
-            .copied()
-            .filter(|_| neighbor.bfd);
-        self.handle(Input::AddPeer(id, neighbor.peer));
+        let bfd = neighbor.peer.bfd != BfdMode::Off;
+        let lost_bfd = peer.bfd && !bfd;
+        peer.bfd = bfd;
+        let verdict = self.verdicts.get(&neighbor.peer.address).copied().filter(|_| bfd);
+        self.handle(Input::AddPeer(id, Box::new(neighbor.peer)));
         match verdict {
             Some(true) => self.handle(Input::BfdUp(id)),
             Some(false) => self.handle(Input::BfdDown(id)),
@@ -176,7 +179,7 @@ impl Driver {
         self.verdicts.insert(remote, up);
         let Some(id) = self
             .peers
-            .get(&remote)
+            .get(&NeighborKey::Address(remote))
             .filter(|peer| peer.bfd)
             .map(|peer| peer.id)
         else {
@@ -187,7 +190,9 @@ impl Driver {
 
     /// Says Cease to everybody; `done` is told when the last connection has delivered it.
     fn shutdown(&mut self, done: oneshot::Sender<()>) {
-        self.handle(Input::Shutdown);
+        self.handle(Input::Shutdown {
+            communication: String::new(),
+        });
         // The driver's own sender goes; those of the closing connections are left.
         self.ends.alive = mpsc::channel(1).0;
         let Some(mut all_closed) = self.all_closed.take() else {
@@ -243,7 +248,7 @@ impl Driver {
     }
 
     fn accepted(&mut self, stream: TcpStream, remote: SocketAddr) {
-        let Some(peer) = self.speaker.peer_by_address(remote.ip()) else {
+        let Some(peer) = self.speaker.peer_for(remote) else {
             debug!(%remote, "BGP connection from an address that is no neighbour");
             return;
         };
@@ -264,10 +269,11 @@ impl Driver {
         match output {
             Output::Connect {
                 connection,
-                local,
+                transport,
                 remote,
                 ..
             } => {
+                let local = transport.local_address;
                 let connecting = Connection::connect(connection, local, remote, self.ends.clone());
                 self.connections.insert(connection, connecting);
             }
@@ -315,6 +321,11 @@ impl Driver {
                     "UPDATE sent"
                 );
             }
+            Output::Routes(_)
+            | Output::TrackNextHop { .. }
+            | Output::UntrackNextHop { .. }
+            | Output::DynamicPeer { .. }
+            | Output::Monitor(_) => {}
             Output::Event { peer, event } => self.log(peer, &event),
         }
     }
@@ -362,8 +373,9 @@ impl Driver {
 
     /// A neighbour that was removed is of no interest any more.
     fn tell(&mut self, id: PeerId, established: bool) {
-        if let Some((address, _)) = self.peers.iter().find(|(_, peer)| peer.id == id) {
-            (self.established)(*address, established);
+        let known = self.peers.iter().find(|(_, peer)| peer.id == id);
+        if let Some(address) = known.and_then(|(key, _)| key.address()) {
+            (self.established)(address, established);
         }
     }
 
@@ -379,6 +391,24 @@ impl Driver {
             Event::NoNextHop { family } => {
                 warn!(neighbor, %family, "no next hop to announce: set `next-hop` of the neighbour");
             }
+            Event::MaxPrefixesNear { family, count, limit } => {
+                warn!(neighbor, %family, count, limit, "the neighbour announces almost too many prefixes");
+            }
+            Event::MaxPrefixesExceeded { family, limit } => {
+                warn!(neighbor, %family, limit, "the neighbour announces too many prefixes");
+            }
+            Event::NoPolicy { direction } => {
+                warn!(neighbor, ?direction, "no policy: nothing is exchanged (RFC 8212)");
+            }
+            Event::StaleRoutes {
+                family,
+                count,
+                long_lived,
+            } => {
+                info!(neighbor, %family, count, long_lived, "routes of the neighbour are kept while it restarts");
+            }
+            Event::RouteLeak { prefix } => warn!(neighbor, %prefix, "route leak (RFC 9234)"),
+            Event::SendHoldExpired => warn!(neighbor, "the neighbour does not read (RFC 9687)"),
         }
     }
 
@@ -399,18 +429,13 @@ async fn until(deadline: Option<Instant>) {
 
 #[cfg(test)]
 mod tests {
-    use bgp::{BfdState, Ladder, PeerConfig, SpeakerConfig};
+    use bgp::{BfdState, PeerConfig, SpeakerConfig};
 
     use super::*;
 
     fn driver() -> Driver {
         Driver::new(Setup {
-            speaker: SpeakerConfig {
-                local_as: 65001,
-                router_id: std::net::Ipv4Addr::new(10, 0, 0, 1),
-                seed: 1,
-                ladder: Ladder::default(),
-            },
+            speaker: SpeakerConfig::new(65001, std::net::Ipv4Addr::new(10, 0, 0, 1), 1),
             listen: Vec::new(),
             established: Box::new(|_, _| ()),
             timeline: Timeline::new(),
@@ -434,8 +459,11 @@ mod tests {
         let peer = passive(remote);
         let put = |bfd| {
             Command::PutNeighbor(Box::new(Neighbor {
-                peer: peer.clone(),
-                bfd,
+                key: remote.into(),
+                peer: PeerConfig {
+                    bfd: if bfd { BfdMode::On } else { BfdMode::Off },
+                    ..peer.clone()
+                },
             }))
         };
         let state = |driver: &Driver| driver.speaker.peers()[0].bfd;
@@ -445,7 +473,7 @@ mod tests {
         driver.command(Command::Bfd { remote, up: false });
         assert_eq!(state(&driver), BfdState::Down);
         // A neighbour that was removed starts anew.
-        driver.command(Command::RemoveNeighbor(remote));
+        driver.command(Command::RemoveNeighbor(remote.into()));
         driver.command(put(true));
         assert_eq!(state(&driver), BfdState::Unknown);
     }
@@ -464,8 +492,8 @@ mod tests {
             let (stream, from) = listener.accept().await.unwrap();
             let mut driver = driver();
             driver.command(Command::PutNeighbor(Box::new(Neighbor {
+                key: remote.into(),
                 peer: passive(remote),
-                bfd: false,
             })));
             driver.accepted(stream, from);
             let connection = *driver.connections.first_key_value().unwrap().0;

@@ -24,7 +24,7 @@ use bgp::{Announcement, Preference, SpeakerConfig};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::apply::{self, ApplyError};
-use crate::desired::Neighbor;
+use crate::desired::{Neighbor, NeighborKey, SpeakerSettings};
 use crate::realtime;
 use crate::status::StatusBoard;
 use crate::timeline::Timeline;
@@ -33,7 +33,8 @@ use crate::timeline::Timeline;
 #[derive(Debug)]
 pub enum Command {
     PutNeighbor(Box<Neighbor>),
-    RemoveNeighbor(IpAddr),
+    RemoveNeighbor(NeighborKey),
+    PutSettings(Box<SpeakerSettings>),
     SetAnnouncements(Vec<Announcement>),
     SetRole {
         instance: u32,
@@ -78,8 +79,12 @@ impl apply::Speaker for BgpHandle {
         self.apply(Command::PutNeighbor(Box::new(neighbor.clone())))
     }
 
-    fn remove_neighbor(&mut self, address: IpAddr) -> Result<(), ApplyError> {
-        self.apply(Command::RemoveNeighbor(address))
+    fn put_settings(&mut self, settings: &SpeakerSettings) -> Result<(), ApplyError> {
+        self.apply(Command::PutSettings(Box::new(settings.clone())))
+    }
+
+    fn remove_neighbor(&mut self, key: &NeighborKey) -> Result<(), ApplyError> {
+        self.apply(Command::RemoveNeighbor(key.clone()))
     }
 
     fn set_announcements(&mut self, announcements: &[Announcement]) -> Result<(), ApplyError> {

@@ -4,7 +4,7 @@ use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
 use api::{Neighbor, Route};
-use bgp::{AdvertisedRoute, BfdState, Cause, PeerStatus, Speaker};
+use bgp::{BfdState, Cause, PeerStatus, RouteStatus, Speaker};
 
 /// Routes shown per neighbour.
 const ROUTES: usize = 1000;
@@ -19,7 +19,7 @@ fn neighbor(speaker: &Speaker, peer: &PeerStatus, now: Instant) -> Neighbor {
     let counters = peer.counters;
     Neighbor {
         address: peer.address.to_string(),
-        remote_as: peer.remote_as,
+        remote_as: peer.remote_as.unwrap_or(0),
         description: peer.description.clone(),
         state: peer.state.to_string(),
         since_ms: milliseconds(now.saturating_duration_since(peer.since)),
@@ -55,13 +55,13 @@ fn neighbor(speaker: &Speaker, peer: &PeerStatus, now: Instant) -> Neighbor {
     }
 }
 
-fn route(route: &AdvertisedRoute) -> Route {
+fn route(route: &RouteStatus) -> Route {
     let attributes = &route.attributes;
     Route {
         prefix: route.prefix.to_string(),
         next_hop: route.next_hop.to_string(),
-        as_path: attributes.as_path.clone(),
-        med: attributes.med,
+        as_path: attributes.as_path.asns().collect(),
+        med: attributes.med.unwrap_or(0),
         local_pref: attributes.local_pref,
         communities: attributes
             .communities
@@ -82,6 +82,7 @@ pub(super) fn cause(cause: &Cause) -> String {
         Cause::SessionUp => "session-up".to_owned(),
         Cause::Role { preference, .. } => format!("role {preference}"),
         Cause::Announcements => "announcements".to_owned(),
+        Cause::Configuration => "configuration".to_owned(),
         Cause::RouteRefresh { family } => format!("route-refresh {family}"),
     }
 }

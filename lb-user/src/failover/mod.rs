@@ -191,13 +191,16 @@ pub struct Setup {
 impl Setup {
     /// What of the configuration matters here.
     pub fn new(desired: &Desired, boot: u64, bgp: BgpHandle, hello: HelloSink) -> Self {
-        let neighbours = desired.neighbors.values();
+        let neighbours = desired.neighbors.iter().filter_map(|(key, known)| {
+            let watched = known.peer.bfd != bgp::BfdMode::Off;
+            key.address().map(|address| (address, watched))
+        });
         Setup {
             node: desired.fixed.node.name.clone(),
             boot,
             peers: desired.fixed.peers.values().cloned().collect(),
             instances: desired.instances.values().cloned().collect(),
-            neighbours: neighbours.map(|known| (known.peer.address, known.bfd)).collect(),
+            neighbours: neighbours.collect(),
             links: desired.fixed.datapath.interfaces.clone(),
             bgp,
             hello,

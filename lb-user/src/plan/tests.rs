@@ -11,7 +11,8 @@ use proptest::prelude::*;
 use super::{Actual, Operation, plan};
 use crate::config;
 use crate::desired::{
-    Desired, Endpoint, Instance, Mode, Neighbor, Protocol, Select, Service, ServiceKey, Session, instance_id,
+    Desired, Endpoint, Instance, Mode, Neighbor, NeighborKey, Protocol, Select, Service, ServiceKey, Session,
+    SpeakerSettings, instance_id,
 };
 
 /// The smallest configuration there is.
@@ -75,10 +76,21 @@ prop_compose! {
     }
 }
 
+fn neighbor(address: IpAddr, remote_as: u32, bfd: bool) -> Neighbor {
+    let bfd = if bfd { bgp::BfdMode::On } else { bgp::BfdMode::Off };
+    Neighbor {
+        key: address.into(),
+        peer: bgp::PeerConfig {
+            bfd,
+            ..bgp::PeerConfig::new(address, remote_as)
+        },
+    }
+}
+
 prop_compose! {
-    fn neighbors()(rows in btree_map(10u8..13, (1u32..3, any::<bool>()), 0..3)) -> BTreeMap<IpAddr, Neighbor> {
-        let neighbor = |(last, (remote_as, bfd))| Neighbor { peer: bgp::PeerConfig::new(address(last), remote_as), bfd };
-        rows.into_iter().map(neighbor).map(|neighbor| (neighbor.peer.address, neighbor)).collect()
+    fn neighbors()(rows in btree_map(10u8..13, (1u32..3, any::<bool>()), 0..3)) -> BTreeMap<NeighborKey, Neighbor> {
+        let neighbor = |(last, (remote_as, bfd))| neighbor(address(last), remote_as, bfd);
+        rows.into_iter().map(neighbor).map(|neighbor| (neighbor.key.clone(), neighbor)).collect()
     }
 }
 
@@ -98,7 +110,7 @@ prop_compose! {
         -> Desired
     {
         let fixed = config::parse("minimal", MINIMAL).unwrap().fixed;
-        Desired { generation: 1, fixed, services, neighbors, sessions, instances }
+        Desired { generation: 1, fixed, services, speaker: SpeakerSettings::default(), neighbors, sessions, instances }
     }
 }
 
@@ -170,13 +182,9 @@ fn neighbours_come_last_and_go_first() {
     let mut desired = config::parse("minimal", MINIMAL).unwrap();
     let vip = service(2, 80, true, 1, 1);
     desired.services.insert(vip.key, vip);
-    desired.neighbors.insert(
-        address(10),
-        Neighbor {
-            peer: bgp::PeerConfig::new(address(10), 65000),
-            bfd: false,
-        },
-    );
+    desired
+        .neighbors
+        .insert(address(10).into(), neighbor(address(10), 65000, false));
     let names = |operations: Vec<Operation>| operations.iter().map(ToString::to_string).collect::<Vec<_>>();
     let there = reached(&desired, Actual::default());
     assert_eq!(

@@ -7,7 +7,9 @@ use std::sync::{Arc, Mutex};
 
 use super::{Reconciler, config};
 use crate::apply::{ApplyError, Bfd, DataPath, Election, Speaker, Targets};
-use crate::desired::{Instance, Neighbor, Protocol, Service, ServiceKey, Session};
+use crate::desired::{
+    Instance, Neighbor, NeighborKey, Protocol, Service, ServiceKey, Session, SpeakerSettings,
+};
 use crate::plan::tests::MINIMAL;
 use crate::status::StatusBoard;
 use crate::timeline::Timeline;
@@ -91,10 +93,13 @@ impl DataPath for Fake {
 
 impl Speaker for Fake {
     fn put_neighbor(&mut self, neighbor: &Neighbor) -> Result<(), ApplyError> {
-        self.call(format!("put neighbor {}", neighbor.peer.address), |_| {})
+        self.call(format!("put neighbor {}", neighbor.key), |_| {})
     }
-    fn remove_neighbor(&mut self, address: IpAddr) -> Result<(), ApplyError> {
-        self.call(format!("remove neighbor {address}"), |_| {})
+    fn put_settings(&mut self, _: &SpeakerSettings) -> Result<(), ApplyError> {
+        self.call("set the speaker".to_owned(), |_| {})
+    }
+    fn remove_neighbor(&mut self, key: &NeighborKey) -> Result<(), ApplyError> {
+        self.call(format!("remove neighbor {key}"), |_| {})
     }
     fn set_announcements(&mut self, announcements: &[bgp::Announcement]) -> Result<(), ApplyError> {
         let announced = announcements

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use bgp::{Families, NextHops, PeerConfig};
+use bgp::{BfdMode, Families, NextHops, PeerConfig, Transport};
 use toml::Spanned;
 
 use super::{Findings, family, is_link_local};
 use crate::config::file;
-use crate::desired::{Bgp, Neighbor};
+use crate::desired::{Bgp, Neighbor, NeighborKey};
 
 pub(super) fn speaker(file: &file::File, findings: &mut Findings) -> Option<Bgp> {
     let bgp = file.bgp.as_ref()?;
@@ -32,7 +32,7 @@ pub(super) fn speaker(file: &file::File, findings: &mut Findings) -> Option<Bgp>
     })
 }
 
-pub(super) fn neighbors(file: &file::File, findings: &mut Findings) -> BTreeMap<IpAddr, Neighbor> {
+pub(super) fn neighbors(file: &file::File, findings: &mut Findings) -> BTreeMap<NeighborKey, Neighbor> {
     let mut neighbors = BTreeMap::new();
     let Some(bgp) = &file.bgp else { return neighbors };
     for written in &bgp.neighbor {
@@ -46,10 +46,10 @@ pub(super) fn neighbors(file: &file::File, findings: &mut Findings) -> BTreeMap<
             findings.refuse(&written.address, "bgp.neighbor.passive", reason);
         }
         let neighbor = Neighbor {
+            key: address.into(),
             peer: peer(written, findings),
-            bfd: written.bfd,
         };
-        if neighbors.insert(address, neighbor).is_some() {
+        if neighbors.insert(neighbor.key.clone(), neighbor).is_some() {
             findings.refuse(
                 &written.address,
                 "bgp.neighbor.address",
@@ -74,7 +74,11 @@ fn peer(written: &file::Neighbor, findings: &mut Findings) -> PeerConfig {
     let families = families(written, findings);
     PeerConfig {
         port: findings.port(&written.port, "bgp.neighbor.port"),
-        local_address: written.local.as_ref().map(|local| *local.get_ref()),
+        transport: Transport {
+            local_address: written.local.as_ref().map(|local| *local.get_ref()),
+            ..Transport::default()
+        },
+        bfd: if written.bfd { BfdMode::On } else { BfdMode::Off },
         passive: written.passive,
         hold_time: hold_time(&written.hold_time, findings),
         connect_retry: retry.0,

@@ -12,7 +12,9 @@ use toml::Spanned;
 
 use super::error::Finding;
 use super::file;
-use crate::desired::{Api, DataPath, Desired, Fixed, Hook, Node, Session};
+use ::bgp::BfdMode;
+
+use crate::desired::{Api, DataPath, Desired, Fixed, Hook, Neighbor, Node, Session, SpeakerSettings};
 
 /// Smallest and largest flow table.
 const FLOWS: std::ops::RangeInclusive<u32> = 1024..=1 << 24;
@@ -109,8 +111,9 @@ pub(super) fn desired(file: &file::File) -> Result<Desired, Vec<Finding>> {
         return Err(findings.0);
     }
     let mut sessions = BTreeMap::new();
-    for neighbor in neighbors.values().filter(|neighbor| neighbor.bfd) {
-        let (remote, local) = (neighbor.peer.address, neighbor.peer.local_address);
+    let watched = |neighbor: &&Neighbor| neighbor.peer.bfd != BfdMode::Off;
+    for neighbor in neighbors.values().filter(watched) {
+        let (remote, local) = (neighbor.peer.address, neighbor.peer.transport.local_address);
         sessions.insert(
             remote,
             Session {
@@ -134,6 +137,7 @@ pub(super) fn desired(file: &file::File) -> Result<Desired, Vec<Finding>> {
         generation: 0,
         fixed,
         services,
+        speaker: SpeakerSettings::default(),
         neighbors,
         sessions,
         instances,

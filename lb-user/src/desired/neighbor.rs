@@ -1,0 +1,59 @@
+//! BGP neighbours, and what all of them share and can change while the daemon runs.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+
+/// How a neighbour is named in the configuration, the API and the CLI.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum NeighborKey {
+    Address(IpAddr),
+    /// `fe80::1%eth1`.
+    LinkLocal(Ipv6Addr, String),
+    /// Unnumbered: whoever is at the other end of this interface.
+    Interface(String),
+}
+
+impl NeighborKey {
+    /// `None` for a neighbour whose address is yet to be discovered.
+    pub fn address(&self) -> Option<IpAddr> {
+        match self {
+            NeighborKey::Address(address) => Some(*address),
+            NeighborKey::LinkLocal(address, _) => Some(IpAddr::V6(*address)),
+            NeighborKey::Interface(_) => None,
+        }
+    }
+}
+
+impl From<IpAddr> for NeighborKey {
+    fn from(address: IpAddr) -> Self {
+        NeighborKey::Address(address)
+    }
+}
+
+impl fmt::Display for NeighborKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            NeighborKey::Address(address) => write!(f, "{address}"),
+            NeighborKey::LinkLocal(address, interface) => write!(f, "{address}%{interface}"),
+            NeighborKey::Interface(interface) => f.write_str(interface),
+        }
+    }
+}
+
+/// A BGP neighbour. Its attributes come from the role of the instance of each announcement.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Neighbor {
+    pub key: NeighborKey,
+    /// The driver fills in the scope of a link-local address, and the address where the key does not have it.
+    /// If `peer.bfd` is on, its BFD session is in [`super::Desired::sessions`] under its address.
+    pub peer: bgp::PeerConfig,
+}
+
+/// What concerns all neighbours.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SpeakerSettings {
+    pub ladders: bgp::Ladders,
+    pub dynamic: Vec<bgp::DynamicPeers>,
+    /// Monitoring stations to connect to (RFC 7854).
+    pub monitors: Vec<SocketAddr>,
+}
