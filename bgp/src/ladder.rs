@@ -10,7 +10,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use crate::attributes::{AsPath, PathAttributes};
+use crate::attributes::{AsPath, Community, PathAttributes};
 use crate::wire::Origin;
 
 /// How much a node wants the traffic of an instance, best first.
@@ -37,7 +37,7 @@ impl fmt::Display for Preference {
 }
 
 /// Attributes of one preference.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rung {
     pub med: u32,
     /// How often the own AS is prepended beyond its obligatory once; eBGP only.
@@ -46,10 +46,12 @@ pub struct Rung {
     pub local_pref: u32,
     /// Attach GRACEFUL_SHUTDOWN (RFC 8326).
     pub graceful_shutdown: bool,
+    /// Attached.
+    pub communities: Vec<Community>,
 }
 
 /// Attributes by preference.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ladder {
     pub master: Rung,
     pub backup: Rung,
@@ -64,6 +66,7 @@ impl Default for Ladder {
             prepend,
             local_pref,
             graceful_shutdown: false,
+            communities: Vec::new(),
         };
         Ladder {
             master: rung(10, 0, 5000),
@@ -79,19 +82,19 @@ impl Default for Ladder {
 
 impl Ladder {
     /// `None`: not to be announced.
-    pub fn rung(&self, preference: Preference) -> Option<Rung> {
+    pub fn rung(&self, preference: Preference) -> Option<&Rung> {
         match preference {
-            Preference::Master => Some(self.master),
-            Preference::Backup => Some(self.backup),
-            Preference::Joining => Some(self.joining),
-            Preference::Draining => Some(self.draining),
+            Preference::Master => Some(&self.master),
+            Preference::Backup => Some(&self.backup),
+            Preference::Joining => Some(&self.joining),
+            Preference::Draining => Some(&self.draining),
             Preference::Withdrawn => None,
         }
     }
 }
 
 /// Values that replace those of the ladder for one announcement.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Overrides {
     pub med: Option<u32>,
     pub prepend: Option<u8>,
@@ -164,7 +167,7 @@ pub(crate) fn attributes(
 
 /// RFC 4271 section 5.1.2 and 5.1.5: the own AS is prepended, and LOCAL_PREF is not sent, outside the AS only;
 /// inside, an own AS in the path would look like a loop.
-fn path_attributes(rung: Rung, overrides: Option<&Overrides>, audience: Audience<'_>) -> PathAttributes {
+fn path_attributes(rung: &Rung, overrides: Option<&Overrides>, audience: Audience<'_>) -> PathAttributes {
     let prepend = overrides
         .and_then(|overrides| overrides.prepend)
         .unwrap_or(rung.prepend);

@@ -115,7 +115,7 @@ impl Peer {
         }
         let comparable = PeerConfig {
             next_hops: self.config.next_hops,
-            ladder: self.config.ladder,
+            ladder: self.config.ladder.clone(),
             import: self.config.import.clone(),
             export: self.config.export.clone(),
             graceful_shutdown: self.config.graceful_shutdown,
