@@ -21,6 +21,7 @@ pub mod datapath;
 pub mod desired;
 pub mod failover;
 pub mod handoff;
+pub mod kernel_routes;
 pub mod keygen;
 pub mod links;
 pub mod log;
