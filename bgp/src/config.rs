@@ -27,6 +27,13 @@ pub enum Family {
 
 impl Family {
     pub const ALL: [Family; 2] = [Family::Ipv4, Family::Ipv6];
+
+    pub fn of(prefix: &IpNet) -> Self {
+        match prefix {
+            IpNet::V4(_) => Family::Ipv4,
+            IpNet::V6(_) => Family::Ipv6,
+        }
+    }
 }
 
 impl fmt::Display for Family {

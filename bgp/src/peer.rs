@@ -124,6 +124,7 @@ impl Peer {
             ..old
         };
         if comparable == self.config {
+            self.reimport(shared);
             self.announce(now, shared, Cause::Announcements);
         } else {
             self.close_all(shared, &Failure::notify(Cease::OtherConfigurationChange.into()));
@@ -403,6 +404,7 @@ impl Peer {
             router_id,
             hold_time,
         });
+        self.import_begins(shared);
         self.announce(now, shared, Cause::SessionUp);
     }
 
@@ -414,9 +416,10 @@ impl Peer {
         }
     }
 
-    /// Nothing is imported; prefixes are counted.
     fn routes(&mut self, shared: &mut Shared, decoded: &Decoded) {
-        self.adj_rib_in.update(decoded);
+        let limit = self.config.max_prefixes.limit;
+        let updated = self.adj_rib_in.update(decoded, limit);
+        self.imported(shared, &updated.changed);
         let Some(effect) = decoded.effect() else { return };
         if effect == Effect::AttributeDiscard {
             self.counters.attributes_discarded += 1;

@@ -8,11 +8,12 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use crate::config::{PeerConfig, PeerId, SpeakerConfig};
-use crate::io::{Cause, ConnectionId, Input, Output};
+use crate::import::{self, LocRib};
+use crate::io::{Cause, ConnectionId, Gateway, Input, Output};
 use crate::jitter::Jitter;
 use crate::ladder::{Announcement, Preference, Roles};
 use crate::peer::Peer;
-use crate::status::{PeerStatus, RouteQuery, RouteStatus, Table};
+use crate::status::{PeerStatus, RouteQuery, RouteStatus};
 use crate::wire::Cease;
 
 /// What all neighbours have in common.
@@ -22,6 +23,7 @@ pub(crate) struct Shared {
     pub(crate) jitter: Jitter,
     pub(crate) announcements: Vec<Announcement>,
     pub(crate) roles: Roles,
+    pub(crate) loc_rib: LocRib,
     pub(crate) outputs: VecDeque<Output>,
     next_connection: u64,
 }
@@ -45,6 +47,7 @@ impl Speaker {
     pub fn new(config: SpeakerConfig) -> Self {
         let shared = Shared {
             jitter: Jitter::new(config.seed),
+            loc_rib: LocRib::new(config.multipath),
             config,
             announcements: Vec::new(),
             roles: Roles::new(),
@@ -76,11 +79,17 @@ impl Speaker {
     }
 
     pub fn handle(&mut self, now: Instant, input: Input<'_>) {
+        self.dispatch(now, input);
+        self.shared.loc_rib.settle(&mut self.shared.outputs);
+    }
+
+    fn dispatch(&mut self, now: Instant, input: Input<'_>) {
         match input {
             Input::AddPeer(id, config) => self.add(now, id, *config),
             Input::RemovePeer(id) => {
                 self.peer(now, id, |peer, shared| {
-                    peer.disable(shared, Cease::PeerDeconfigured)
+                    peer.disable(shared, Cease::PeerDeconfigured);
+                    peer.forget_imported(shared);
                 });
                 self.peers.remove(&id);
             }
@@ -116,6 +125,8 @@ impl Speaker {
             Input::BfdDown(id) => self.peer(now, id, |peer, shared| peer.bfd_down(shared)),
             Input::BfdUp(id) => self.peer(now, id, |peer, shared| peer.bfd_up(now, shared)),
             Input::SetAnnouncements(announcements) => {
+                let own = announcements.iter().map(|announcement| announcement.prefix);
+                self.shared.loc_rib.set_own(own);
                 self.shared.announcements = announcements;
                 self.announce(now, Cause::Announcements);
             }
@@ -127,13 +138,18 @@ impl Speaker {
             Input::SetDynamic(_)
             | Input::Refresh { .. }
             | Input::Backlog { .. }
-            | Input::NextHop { .. }
             | Input::SetMonitoring(_) => {}
+            Input::NextHop {
+                address,
+                scope,
+                metric,
+            } => self.shared.loc_rib.next_hop(&Gateway { address, scope }, metric),
             Input::Shutdown { .. } => {
                 self.stopped = true;
                 self.each(now, |peer, shared| {
                     peer.disable(shared, Cease::AdministrativeShutdown)
                 });
+                self.shared.loc_rib.close();
             }
             Input::Timeout => self.each(now, |peer, shared| peer.timeout(now, shared)),
         }
@@ -161,12 +177,7 @@ impl Speaker {
 
     /// Routes of one of the tables, bounded, so that the answer can be fetched in parts.
     pub fn routes(&self, query: &RouteQuery) -> Vec<RouteStatus> {
-        let asked = |peer: &&Peer| query.peer.is_none_or(|wanted| wanted == peer.id);
-        let peers = self.peers.values().filter(asked);
-        match query.table {
-            Table::Advertised => peers.flat_map(Peer::advertised).take(query.limit).collect(),
-            Table::Received | Table::Accepted | Table::Best => Vec::new(),
-        }
+        import::query::routes(&self.peers, &self.shared.loc_rib, query)
     }
 
     fn add(&mut self, now: Instant, id: PeerId, config: PeerConfig) {

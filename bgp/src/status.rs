@@ -182,8 +182,14 @@ impl Peer {
                 .unwrap_or_default(),
             advertised: self.rib.len(),
             received: self.adj_rib_in.len(),
-            accepted: 0,
-            stale: 0,
+            accepted: Family::ALL
+                .into_iter()
+                .map(|family| self.adj_rib_in.accepted(family))
+                .sum(),
+            stale: Family::ALL
+                .into_iter()
+                .map(|family| self.adj_rib_in.stale(family))
+                .sum(),
             counters: self.counters,
             last_error: self.last_error.clone(),
         }

@@ -1,35 +1,304 @@
-//! Adj-RIB-In of one neighbour: what it announces now, before policy.
-use std::collections::BTreeSet;
+//! Adj-RIB-In of one neighbour: all that it announces now, as received, before policy.
+//!
+//! Also kept while the neighbour restarts (RFC 4724 section 4.2, RFC 9494 section 4.2): a path is then stale until
+//! it is announced again or swept. Every method that changes paths returns the keys of those whose verdict may be
+//! another one now; `Peer::imported` is to be called with them.
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::net::{IpAddr, Ipv6Addr};
+use std::ops::Bound;
+use std::sync::Arc;
 
 use ipnet::IpNet;
 
-use crate::wire::Decoded;
+use super::intern::Interner;
+use super::judge::{Neighbor, Rejection};
+use crate::attributes::PathAttributes;
+use crate::config::{Families, Family};
+use crate::wire::{Attribute, Decoded, Effect};
 
-/// Prefixes of a neighbour that are told apart for the count; further ones are not counted.
-const LIMIT: usize = 65_536;
+/// 65535:7 (RFC 9494 section 4.6).
+pub(crate) const NO_LLGR: u32 = 0xffff_0007;
+
+/// Prefix and path identifier (RFC 7911); 0 without ADD-PATH.
+pub(crate) type PathKey = (IpNet, u32);
+
+/// What an UPDATE says of all its prefixes; the attributes by themselves, because tables of results share them.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Received {
+    pub(crate) attributes: Arc<PathAttributes>,
+    pub(crate) next_hop: IpAddr,
+    /// RFC 2545 section 3.
+    pub(crate) link_local: Option<Ipv6Addr>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Stale {
+    /// The neighbour restarts, or is sending its table again.
+    Restart,
+    LongLived,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Path {
+    pub(crate) received: Arc<Received>,
+    pub(crate) stale: Option<Stale>,
+    /// `None` before it was judged, and when it was accepted.
+    pub(crate) rejection: Option<Rejection>,
+    pub(crate) accepted: bool,
+}
+
+/// What an UPDATE has done.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Updated {
+    pub(crate) changed: Vec<PathKey>,
+    /// Families that wanted more paths than they may have; those beyond the limit were ignored.
+    pub(crate) beyond: Families,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Counts {
+    paths: usize,
+    stale: usize,
+    accepted: usize,
+}
 
 #[derive(Debug, Default)]
 pub(crate) struct AdjRibIn {
-    prefixes: BTreeSet<IpNet>,
+    paths: BTreeMap<PathKey, Path>,
+    ipv4: Counts,
+    ipv6: Counts,
+    routes: Interner<Received>,
+    pub(super) attributes: Interner<PathAttributes>,
+    /// Whom the paths come from; outlives the session, as they do.
+    pub(super) neighbor: Option<Arc<Neighbor>>,
 }
 
 impl AdjRibIn {
     pub(crate) fn len(&self) -> usize {
-        self.prefixes.len()
+        self.paths.len()
     }
 
-    pub(crate) fn clear(&mut self) {
-        self.prefixes.clear();
+    /// Paths of the family, stale ones included.
+    pub(crate) fn count(&self, family: Family) -> usize {
+        self.counts(family).paths
     }
 
-    pub(crate) fn update(&mut self, decoded: &Decoded) {
+    pub(crate) fn stale(&self, family: Family) -> usize {
+        self.counts(family).stale
+    }
+
+    pub(crate) fn accepted(&self, family: Family) -> usize {
+        self.counts(family).accepted
+    }
+
+    pub(crate) fn get(&self, key: &PathKey) -> Option<&Path> {
+        self.paths.get(key)
+    }
+
+    pub(crate) fn keys(&self) -> Vec<PathKey> {
+        self.paths.keys().copied().collect()
+    }
+
+    pub(super) fn range(
+        &self,
+        bounds: (Bound<PathKey>, Bound<PathKey>),
+    ) -> impl Iterator<Item = (&PathKey, &Path)> {
+        self.paths.range(bounds)
+    }
+
+    /// Takes over what an UPDATE says. With `limit` paths in a family, no further ones are added to it.
+    pub(crate) fn update(&mut self, decoded: &Decoded, limit: u32) -> Updated {
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        let mut updated = Updated::default();
         for prefix in decoded.withdrawn() {
-            self.prefixes.remove(prefix);
-        }
-        for prefix in decoded.announced() {
-            if self.prefixes.len() < LIMIT {
-                self.prefixes.insert(*prefix);
+            let key = (*prefix, 0);
+            if self.remove(&key) {
+                updated.changed.push(key);
             }
         }
+        if decoded.effect() >= Some(Effect::TreatAsWithdraw) {
+            return updated;
+        }
+        let attributes = super::judge::attributes(decoded);
+        for attribute in &decoded.update.attributes {
+            match attribute {
+                Attribute::NextHop(next_hop) if !decoded.update.nlri.is_empty() => {
+                    let received = self.received(&attributes, IpAddr::V4(*next_hop), None);
+                    for prefix in &decoded.update.nlri {
+                        self.announce((*prefix, 0), &received, limit, &mut updated);
+                    }
+                }
+                Attribute::MpReach(reach) => {
+                    let received = self.received(&attributes, reach.next_hop, reach.link_local);
+                    for prefix in &reach.prefixes {
+                        self.announce((*prefix, 0), &received, limit, &mut updated);
+                    }
+                }
+                _ => {}
+            }
+        }
+        updated
     }
+
+    /// Everything of the family is stale until it is announced again. What a first restart has made stale stays
+    /// so; RFC 4724 section 4.2 wants it swept before.
+    pub(crate) fn mark_stale(&mut self, family: Family) {
+        let mut marked = 0;
+        for path in of_family_mut(&mut self.paths, family) {
+            if path.stale.is_none() {
+                path.stale = Some(Stale::Restart);
+                marked += 1;
+            }
+        }
+        self.counts_mut(family).stale += marked;
+    }
+
+    /// The restart time is over and stale routes are kept longer (RFC 9494 section 4.2), but for those that ask
+    /// not to be.
+    pub(crate) fn long_lived(&mut self, family: Family) -> Vec<PathKey> {
+        let refuses = |path: &Path| path.received.attributes.communities.contains(&NO_LLGR);
+        let mut changed = self.remove_all(family, |path| path.stale.is_some() && refuses(path));
+        for (key, path) in of_family(&mut self.paths, family) {
+            if path.stale == Some(Stale::Restart) {
+                path.stale = Some(Stale::LongLived);
+                changed.push(*key);
+            }
+        }
+        changed
+    }
+
+    /// The neighbour has told everything (End-of-RIB), or has had its time: what is stale goes.
+    pub(crate) fn sweep_stale(&mut self, family: Family) -> Vec<PathKey> {
+        if self.counts(family).stale == 0 {
+            return Vec::new();
+        }
+        self.remove_all(family, |path| path.stale.is_some())
+    }
+
+    /// One family goes: it is no longer negotiated.
+    pub(crate) fn clear_family(&mut self, family: Family) -> Vec<PathKey> {
+        self.remove_all(family, |_| true)
+    }
+
+    pub(crate) fn clear(&mut self) -> Vec<PathKey> {
+        let keys = self.keys();
+        self.paths.clear();
+        (self.ipv4, self.ipv6) = Default::default();
+        (self.routes, self.attributes) = Default::default();
+        keys
+    }
+
+    /// Notes the verdict on a path that is there.
+    pub(super) fn judged(&mut self, key: &PathKey, verdict: Result<(), Rejection>) {
+        let Some(path) = self.paths.get_mut(key) else {
+            return;
+        };
+        let before = std::mem::replace(&mut path.accepted, verdict.is_ok());
+        path.rejection = verdict.err();
+        let after = path.accepted;
+        let counts = self.counts_mut(Family::of(&key.0));
+        counts.accepted = counts.accepted + usize::from(after) - usize::from(before);
+    }
+
+    fn received(
+        &mut self,
+        attributes: &PathAttributes,
+        next_hop: IpAddr,
+        link_local: Option<Ipv6Addr>,
+    ) -> Arc<Received> {
+        let attributes = self.attributes.intern(attributes.clone());
+        self.routes.intern(Received {
+            attributes,
+            next_hop,
+            link_local,
+        })
+    }
+
+    fn announce(&mut self, key: PathKey, received: &Arc<Received>, limit: usize, updated: &mut Updated) {
+        let family = Family::of(&key.0);
+        let full = self.counts(family).paths >= limit;
+        match self.paths.entry(key) {
+            Entry::Vacant(_) if full => {
+                updated.beyond.insert(family);
+                return;
+            }
+            Entry::Vacant(vacant) => {
+                vacant.insert(Path {
+                    received: Arc::clone(received),
+                    stale: None,
+                    rejection: None,
+                    accepted: false,
+                });
+                self.counts_mut(family).paths += 1;
+            }
+            Entry::Occupied(mut occupied) => {
+                let path = occupied.get_mut();
+                let stale = path.stale.take();
+                let same = Arc::ptr_eq(&path.received, received) || path.received == *received;
+                if !same {
+                    path.received = Arc::clone(received);
+                }
+                self.counts_mut(family).stale -= usize::from(stale.is_some());
+                // LLGR_STALE was attached, and has to go.
+                if same && stale != Some(Stale::LongLived) {
+                    return;
+                }
+            }
+        }
+        updated.changed.push(key);
+    }
+
+    fn remove(&mut self, key: &PathKey) -> bool {
+        let Some(path) = self.paths.remove(key) else {
+            return false;
+        };
+        self.uncount(Family::of(&key.0), &path);
+        true
+    }
+
+    fn remove_all(&mut self, family: Family, condition: impl Fn(&Path) -> bool) -> Vec<PathKey> {
+        let keys: Vec<PathKey> = of_family(&mut self.paths, family)
+            .filter(|(_, path)| condition(path))
+            .map(|(key, _)| *key)
+            .collect();
+        for key in &keys {
+            self.remove(key);
+        }
+        keys
+    }
+
+    fn uncount(&mut self, family: Family, path: &Path) {
+        let counts = self.counts_mut(family);
+        counts.paths -= 1;
+        counts.stale -= usize::from(path.stale.is_some());
+        counts.accepted -= usize::from(path.accepted);
+    }
+
+    fn counts(&self, family: Family) -> &Counts {
+        match family {
+            Family::Ipv4 => &self.ipv4,
+            Family::Ipv6 => &self.ipv6,
+        }
+    }
+
+    fn counts_mut(&mut self, family: Family) -> &mut Counts {
+        match family {
+            Family::Ipv4 => &mut self.ipv4,
+            Family::Ipv6 => &mut self.ipv6,
+        }
+    }
+}
+
+fn of_family(
+    paths: &mut BTreeMap<PathKey, Path>,
+    family: Family,
+) -> impl Iterator<Item = (&PathKey, &mut Path)> {
+    paths
+        .iter_mut()
+        .filter(move |((prefix, _), _)| Family::of(prefix) == family)
+}
+
+fn of_family_mut(paths: &mut BTreeMap<PathKey, Path>, family: Family) -> impl Iterator<Item = &mut Path> {
+    of_family(paths, family).map(|(_, path)| path)
 }

@@ -96,7 +96,7 @@ impl Peer {
         if phase == Phase::Established {
             self.counters.flaps += 1;
             self.rib.clear();
-            self.adj_rib_in.clear();
+            self.forget_imported(shared);
             shared.outputs.push_back(Output::PeerDown {
                 peer: self.id,
                 reason,

@@ -12,6 +12,10 @@ use crate::config::Family;
 use crate::ladder::Preference;
 use crate::wire::Origin;
 
+mod evaluate;
+
+pub use evaluate::{Candidate, Outcome};
+
 /// Rules in order, under a name. Without a rule it rejects everything.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Policy {
@@ -106,7 +110,7 @@ pub struct Sets {
     pub origin: Option<Origin>,
     pub med: Option<u32>,
     pub local_pref: Option<u32>,
-    /// How often the own AS is put in front, beyond the once that eBGP asks for.
+    /// How often the own AS is put in front, beyond the once that eBGP asks for. Rules that say next add up.
     pub prepend: u8,
     pub next_hop: Option<NextHopSet>,
     /// Remove every community, of all kinds, before `add`.
