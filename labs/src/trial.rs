@@ -1,24 +1,21 @@
-//! A lab as a test: up, all steps of `expected.toml`, the verdict of tshark, down; diagnostics if something does not hold.
+//! A lab as a test: up, all steps of `expected.toml`, down; diagnostics if a step does not hold.
 
-use crate::capture::Capture;
 use crate::error::{Error, Result};
 use crate::lab::Lab;
 use crate::running::Running;
 
-/// Brings a lab up, carries out the steps of `expected.toml`, and takes it down unless `keep`. What
-/// was captured meanwhile must be free of marks. A failure leaves diagnostics in the run folder, beside the captures.
+/// Brings a lab up, carries out the steps of `expected.toml`, and takes it down unless `keep`. A
+/// failure leaves diagnostics in the run folder.
 ///
 /// # Errors
 /// The lab does not come up or is not what is expected of it.
 pub fn test(lab: &Lab, keep: bool) -> Result<()> {
-    let mut running = Running::captured(lab)?;
+    let mut running = Running::up(lab)?;
     if keep {
         running.keep();
     }
     let expected = lab.expected.clone();
-    let held = expected.check(&mut running);
-    let held = held.and_then(|()| running.captures().iter().try_for_each(Capture::check));
-    if let Err(error) = held {
+    if let Err(error) = expected.check(&mut running) {
         let kept = running.diagnose().map_or_else(
             |fault| format!("no diagnostics: {fault}"),
             |folder| format!("diagnostics in {}", folder.display()),

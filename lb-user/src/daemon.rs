@@ -319,11 +319,15 @@ fn bgp_setup(
             .collect()
     });
     bgp_driver::Setup {
-        speaker: SpeakerConfig::new(
-            configured.map_or(0, |bgp| bgp.local_as),
-            desired.fixed.node.router_id,
-            rand::random(),
-        ),
+        speaker: SpeakerConfig {
+            ladders: desired.speaker.ladders.clone(),
+            multipath: configured.map_or(1, |bgp| bgp.multipath),
+            ..SpeakerConfig::new(
+                configured.map_or(0, |bgp| bgp.local_as),
+                desired.fixed.node.router_id,
+                rand::random(),
+            )
+        },
         listen,
         established,
         timeline: common.timeline.clone(),

@@ -4,6 +4,7 @@
 //! Everything that an order could reach is in ordered maps. Parts that cannot change while the daemon runs
 //! are in [`Fixed`]; a reload that changes them is refused.
 
+mod aggregate;
 mod neighbor;
 
 use std::collections::BTreeMap;
@@ -14,13 +15,19 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+pub use aggregate::Aggregate;
 pub use neighbor::{Neighbor, NeighborKey, SpeakerSettings};
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Desired {
     pub generation: u64,
+    /// What is allowed, but probably not meant; for people.
+    pub warnings: Vec<String>,
     pub fixed: Fixed,
     pub services: BTreeMap<ServiceKey, Service>,
+    /// Attributes of VIPs beside those of the role.
+    pub overrides: BTreeMap<IpAddr, bgp::Overrides>,
+    pub aggregates: Vec<Aggregate>,
     pub speaker: SpeakerSettings,
     pub neighbors: BTreeMap<NeighborKey, Neighbor>,
     /// BFD sessions by remote address: those of the neighbours with `bfd = true` and of the HA peers.
@@ -72,6 +79,7 @@ pub struct Bgp {
     /// Addresses to listen on; empty: no listener.
     pub listen: Vec<IpAddr>,
     pub listen_port: u16,
+    pub multipath: u8,
 }
 
 /// A BFD session.
@@ -238,24 +246,39 @@ pub struct Endpoint {
 }
 
 impl Desired {
-    /// Every VIP once, with the instance that announces it and whether any of its services is healthy.
+    /// Every VIP once, with the instance that announces it and whether any of its services is healthy; and the
+    /// aggregates, which are healthy while a VIP inside is.
     pub fn announcements(&self) -> Vec<bgp::Announcement> {
-        let mut vips: BTreeMap<IpAddr, (u32, bool)> = BTreeMap::new();
+        let mut vips: BTreeMap<IpAddr, (&str, bool)> = BTreeMap::new();
         for service in self.services.values() {
-            let instance = self
-                .instances
-                .get(&service.instance)
-                .map_or(0, |instance| instance.id);
-            let vip = vips.entry(service.key.vip).or_insert((instance, false));
+            let vip = vips.entry(service.key.vip).or_insert((&service.instance, false));
             vip.1 |= service.healthy();
         }
-        vips.into_iter()
-            .map(|(vip, (instance, healthy))| bgp::Announcement {
-                prefix: IpNet::from(vip),
-                instance,
-                healthy,
+        let id = |instance: &str| self.instances.get(instance).map_or(0, |instance| instance.id);
+        let aggregates = self.aggregates.iter().map(|aggregate| {
+            let mut inside = vips
+                .iter()
+                .filter(|(vip, (instance, _))| aggregate.contains(**vip, instance));
+            bgp::Announcement {
+                prefix: aggregate.prefix,
+                instance: id(&aggregate.instance),
+                healthy: inside.any(|(_, (_, healthy))| *healthy),
                 overrides: None,
+            }
+        });
+        let hidden = |vip: IpAddr, instance: &str| {
+            let mut aggregates = self.aggregates.iter();
+            aggregates.any(|aggregate| aggregate.summary_only && aggregate.contains(vip, instance))
+        };
+        vips.iter()
+            .filter(|(vip, (instance, _))| !hidden(**vip, instance))
+            .map(|(vip, (instance, healthy))| bgp::Announcement {
+                prefix: IpNet::from(*vip),
+                instance: id(instance),
+                healthy: *healthy,
+                overrides: self.overrides.get(vip).cloned(),
             })
+            .chain(aggregates)
             .collect()
     }
 

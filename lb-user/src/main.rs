@@ -80,6 +80,9 @@ fn run(flags: &Run) -> ExitCode {
 fn check(path: &Path) -> ExitCode {
     match config::load(path) {
         Ok(desired) => {
+            for warning in &desired.warnings {
+                eprintln!("batond: warning: {warning}");
+            }
             println!("ok: {}", summary(&desired));
             ExitCode::SUCCESS
         }

@@ -106,6 +106,8 @@ impl Node {
             [[bgp.neighbor]]
             address = "192.0.2.2"
             as = 65000
+            export = "all"
+            gtsm = false
             bfd = true
             [[ha.instance]]
             name = "default"

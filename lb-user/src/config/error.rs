@@ -3,6 +3,8 @@
 use std::fmt;
 use std::ops::Range;
 
+use super::secrets;
+
 /// One thing that is wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
@@ -56,23 +58,68 @@ impl fmt::Display for ConfigError {
 
 impl std::error::Error for ConfigError {}
 
-/// `name:line:column: key: reason`, the line, and carets below the span.
-fn show(name: &str, text: &str, finding: &Finding) -> String {
+/// Each finding on one line, by position.
+pub(super) fn lines(name: &str, text: &str, mut findings: Vec<Finding>) -> Vec<String> {
+    findings.sort_by_key(|finding| finding.span.as_ref().map(|span| span.start));
+    findings
+        .iter()
+        .map(|finding| place(name, text, finding).headline)
+        .collect()
+}
+
+/// Where a finding is.
+struct Place<'a> {
+    /// `name:line:column: key: reason`.
+    headline: String,
+    line: &'a str,
+    /// Byte of the text at which the line starts.
+    start: usize,
+    number: usize,
+    column: usize,
+}
+
+fn place<'a>(name: &str, text: &'a str, finding: &Finding) -> Place<'a> {
     let what = match finding.key.as_str() {
         "" => finding.reason.clone(),
         key => format!("{key}: {}", finding.reason),
     };
-    let Some(span) = finding.span.clone() else {
-        return format!("{name}: {what}");
+    let Some(span) = &finding.span else {
+        return Place {
+            headline: format!("{name}: {what}"),
+            line: "",
+            start: 0,
+            number: 0,
+            column: 0,
+        };
     };
     let before = text.get(..span.start).unwrap_or(text);
     let start = before.rfind('\n').map_or(0, |newline| newline + 1);
     let number = before.matches('\n').count() + 1;
-    let line = text
-        .get(start..)
-        .and_then(|rest| rest.lines().next())
-        .unwrap_or("");
     let column = before.get(start..).map_or(0, |prefix| prefix.chars().count());
+    Place {
+        headline: format!("{name}:{number}:{}: {what}", column + 1),
+        line: text
+            .get(start..)
+            .and_then(|rest| rest.lines().next())
+            .unwrap_or(""),
+        start,
+        number,
+        column,
+    }
+}
+
+/// The headline, the line, and carets below the span.
+fn show(name: &str, text: &str, finding: &Finding) -> String {
+    let Place {
+        headline,
+        line,
+        start,
+        number,
+        column,
+    } = place(name, text, finding);
+    let Some(span) = finding.span.clone() else {
+        return headline;
+    };
     let end = span.end.min(start + line.len());
     let width = text
         .get(span.start..end)
@@ -86,8 +133,6 @@ fn show(name: &str, text: &str, finding: &Finding) -> String {
         .map(|c| if c == '\t' { '\t' } else { ' ' })
         .collect();
     let carets = "^".repeat(width);
-    format!(
-        "{name}:{number}:{}: {what}\n{margin} |\n{number} | {line}\n{margin} | {indent}{carets}",
-        column + 1
-    )
+    let line = secrets::masked(text, start, line);
+    format!("{headline}\n{margin} |\n{number} | {line}\n{margin} | {indent}{carets}")
 }

@@ -2,11 +2,21 @@
 //!
 //! [`Spanned`] keeps the position of what `check` may refuse.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use serde::Deserialize;
 use toml::Spanned;
+
+mod announce;
+mod bgp;
+mod ladder;
+mod policy;
+
+pub(super) use announce::Announce;
+pub(super) use bgp::{AoKey, Bgp, Family, GracefulRestart, MaxPrefixes, Neighbor, Role};
+pub(super) use ladder::{Ladder, Rung};
+pub(super) use policy::{Action, Matches, Origin, Policy, PreferenceName, Sets};
 
 use super::values::{Floating, InterfaceName, Name, SocketMode, Time};
 
@@ -91,71 +101,6 @@ impl Default for Bfd {
     }
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub(super) struct Bgp {
-    #[serde(rename = "as")]
-    pub(super) local_as: Spanned<u32>,
-    #[serde(default)]
-    pub(super) listen: Vec<Spanned<IpAddr>>,
-    #[serde(default = "bgp_port")]
-    pub(super) listen_port: Spanned<u16>,
-    #[serde(default)]
-    pub(super) neighbor: Vec<Neighbor>,
-}
-
-fn bgp_port() -> Spanned<u16> {
-    unplaced(179)
-}
-
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
-#[serde(rename_all = "lowercase")]
-pub(super) enum Family {
-    Ipv4,
-    Ipv6,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub(super) struct Neighbor {
-    pub(super) address: Spanned<IpAddr>,
-    #[serde(rename = "as")]
-    pub(super) remote_as: Spanned<u32>,
-    /// Source of connections and of BFD; the kernel's choice without it.
-    pub(super) local: Option<Spanned<IpAddr>>,
-    #[serde(default = "hold_time")]
-    pub(super) hold_time: Spanned<Time>,
-    #[serde(default = "connect_retry")]
-    pub(super) connect_retry: Spanned<Time>,
-    #[serde(default)]
-    pub(super) passive: bool,
-    #[serde(default)]
-    pub(super) bfd: bool,
-    #[serde(default = "bgp_port")]
-    pub(super) port: Spanned<u16>,
-    /// The family of the address without it.
-    pub(super) families: Option<Spanned<Vec<Family>>>,
-    #[serde(default)]
-    pub(super) next_hop: NextHop,
-    #[serde(default)]
-    pub(super) description: String,
-}
-
-fn hold_time() -> Spanned<Time> {
-    unplaced(Time::seconds(9))
-}
-
-fn connect_retry() -> Spanned<Time> {
-    unplaced(Time::seconds(1))
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
-pub(super) struct NextHop {
-    pub(super) ipv4: Option<Spanned<Ipv4Addr>>,
-    pub(super) ipv6: Option<Spanned<Ipv6Addr>>,
-}
-
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub(super) struct Ha {
@@ -182,6 +127,7 @@ pub(super) struct Instance {
     #[serde(default)]
     pub(super) addresses: Vec<Spanned<Floating>>,
     pub(super) vip_interface: Option<InterfaceName>,
+    pub(super) ladder: Option<Spanned<Ladder>>,
 }
 
 fn priority() -> Spanned<u32> {
@@ -271,6 +217,8 @@ pub(super) struct Service {
     pub(super) select: Select,
     pub(super) idle_timeout: Option<Spanned<Time>>,
     pub(super) endpoints: Vec<Endpoint>,
+    /// Attributes of its VIP.
+    pub(super) announce: Option<Spanned<Announce>>,
 }
 
 #[derive(Debug, Deserialize)]

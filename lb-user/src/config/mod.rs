@@ -11,6 +11,7 @@
 mod check;
 mod error;
 mod file;
+mod secrets;
 #[cfg(test)]
 mod tests;
 mod values;
@@ -50,5 +51,11 @@ pub fn parse(name: &str, text: &str) -> Result<Desired, ConfigError> {
         };
         ConfigError::new(name, text, vec![finding])
     })?;
-    check::desired(&file).map_err(|findings| ConfigError::new(name, text, findings))
+    match check::desired(&file) {
+        Ok((desired, warnings)) => Ok(Desired {
+            warnings: error::lines(name, text, warnings),
+            ..desired
+        }),
+        Err(findings) => Err(ConfigError::new(name, text, findings)),
+    }
 }

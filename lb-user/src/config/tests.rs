@@ -25,6 +25,7 @@ listen = ["10.0.11.2"]
 [[bgp.neighbor]]
 address = "10.0.11.1"
 as = 65000
+export = "all"
 hold-time = "9s"
 bfd = true
 families = ["ipv4"]

@@ -1,10 +1,16 @@
 //! Texts with a grammar of their own inside the file.
 
+mod bgp;
+mod route;
+
 use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, de};
+
+pub(super) use self::bgp::{BfdWord, Hold, NeighborAddress, Password, RemoteAs};
+pub(super) use self::route::{AsPathText, CommunityText, NextHopText, Prefix, PrefixText};
 
 use crate::desired::FloatingAddress;
 
@@ -31,6 +37,12 @@ impl Time {
     pub(super) fn milliseconds(milliseconds: u64) -> Self {
         Time(Duration::from_millis(milliseconds))
     }
+
+    fn parse(text: &str) -> Result<Self, String> {
+        humantime::parse_duration(text)
+            .map(Time)
+            .map_err(|reason| format!("`{text}` is no duration such as \"300ms\": {reason}"))
+    }
 }
 
 impl fmt::Display for Time {
@@ -41,12 +53,7 @@ impl fmt::Display for Time {
 
 impl<'de> Deserialize<'de> for Time {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        text(deserializer, |text| {
-            let duration = humantime::parse_duration(text);
-            duration
-                .map(Time)
-                .map_err(|reason| format!("`{text}` is no duration such as \"300ms\": {reason}"))
-        })
+        text(deserializer, Self::parse)
     }
 }
 

@@ -110,7 +110,18 @@ prop_compose! {
         -> Desired
     {
         let fixed = config::parse("minimal", MINIMAL).unwrap().fixed;
-        Desired { generation: 1, fixed, services, speaker: SpeakerSettings::default(), neighbors, sessions, instances }
+        Desired {
+            generation: 1,
+            warnings: Vec::new(),
+            fixed,
+            services,
+            overrides: BTreeMap::new(),
+            aggregates: Vec::new(),
+            speaker: SpeakerSettings::default(),
+            neighbors,
+            sessions,
+            instances,
+        }
     }
 }
 

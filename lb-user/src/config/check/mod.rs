@@ -14,7 +14,7 @@ use super::error::Finding;
 use super::file;
 use ::bgp::BfdMode;
 
-use crate::desired::{Api, DataPath, Desired, Fixed, Hook, Neighbor, Node, Session, SpeakerSettings};
+use crate::desired::{Api, DataPath, Desired, Fixed, HaPeer, Hook, Neighbor, NeighborKey, Node, Session};
 
 /// Smallest and largest flow table.
 const FLOWS: std::ops::RangeInclusive<u32> = 1024..=1 << 24;
@@ -23,17 +23,19 @@ const SOCKET_PATH: usize = 107;
 
 /// What has been found so far.
 #[derive(Default)]
-struct Findings(Vec<Finding>);
+struct Findings {
+    refused: Vec<Finding>,
+    /// What is allowed, but probably not meant.
+    warnings: Vec<Finding>,
+}
 
 impl Findings {
     fn refuse<T>(&mut self, at: &Spanned<T>, key: &str, reason: impl Into<String>) {
-        // A default has no place in the file.
-        let span = Some(at.span()).filter(|span| !span.is_empty());
-        self.0.push(Finding {
-            span,
-            key: key.to_owned(),
-            reason: reason.into(),
-        });
+        self.refused.push(finding(at, key, reason));
+    }
+
+    fn warn<T>(&mut self, at: &Spanned<T>, key: &str, reason: impl Into<String>) {
+        self.warnings.push(finding(at, key, reason));
     }
 
     fn port(&mut self, port: &Spanned<u16>, key: &str) -> u16 {
@@ -74,6 +76,16 @@ impl Findings {
     }
 }
 
+fn finding<T>(at: &Spanned<T>, key: &str, reason: impl Into<String>) -> Finding {
+    // A default has no place in the file.
+    let span = Some(at.span()).filter(|span| !span.is_empty());
+    Finding {
+        span,
+        key: key.to_owned(),
+        reason: reason.into(),
+    }
+}
+
 fn is_unicast(address: IpAddr) -> bool {
     let broadcast = matches!(address, IpAddr::V4(address) if address.is_broadcast());
     !address.is_unspecified() && !address.is_multicast() && !broadcast
@@ -90,14 +102,17 @@ fn family(address: IpAddr) -> &'static str {
     if address.is_ipv4() { "IPv4" } else { "IPv6" }
 }
 
-pub(super) fn desired(file: &file::File) -> Result<Desired, Vec<Finding>> {
+/// What the file asks for and what is probably not meant, or everything that is wrong.
+pub(super) fn desired(file: &file::File) -> Result<(Desired, Vec<Finding>), Vec<Finding>> {
     let mut findings = Findings::default();
     let node = node(file, &mut findings);
     let timing = timing(&file.bfd, &mut findings);
     let peers = ha::peers(file, &mut findings);
     let instances = ha::instances(file, &mut findings);
-    let neighbors = bgp::neighbors(file, &mut findings);
+    let (neighbors, speaker) = bgp::settings(file, &instances, &mut findings);
     let services = services::services(file, &instances, &mut findings);
+    let aggregates = bgp::aggregates(file, &instances, &services, &mut findings);
+    let overrides = bgp::overrides(file, &aggregates, &mut findings);
     let fixed = Fixed {
         datapath: datapath(file, &mut findings),
         bgp: bgp::speaker(file, &mut findings),
@@ -107,9 +122,31 @@ pub(super) fn desired(file: &file::File) -> Result<Desired, Vec<Finding>> {
         peers,
         node,
     };
-    if !findings.0.is_empty() {
-        return Err(findings.0);
+    if !findings.refused.is_empty() {
+        return Err(findings.refused);
     }
+    let sessions = sessions(&neighbors, &fixed.peers, timing);
+    let desired = Desired {
+        generation: 0,
+        warnings: Vec::new(),
+        fixed,
+        services,
+        overrides,
+        aggregates,
+        speaker,
+        neighbors,
+        sessions,
+        instances,
+    };
+    Ok((desired, findings.warnings))
+}
+
+/// BFD sessions of the neighbours that have it, and of the peers.
+fn sessions(
+    neighbors: &BTreeMap<NeighborKey, Neighbor>,
+    peers: &BTreeMap<String, HaPeer>,
+    timing: ::bfd::Timing,
+) -> BTreeMap<IpAddr, Session> {
     let mut sessions = BTreeMap::new();
     let watched = |neighbor: &&Neighbor| neighbor.peer.bfd != BfdMode::Off;
     for neighbor in neighbors.values().filter(watched) {
@@ -123,7 +160,7 @@ pub(super) fn desired(file: &file::File) -> Result<Desired, Vec<Finding>> {
             },
         );
     }
-    for peer in fixed.peers.values() {
+    for peer in peers.values() {
         sessions.insert(
             peer.address,
             Session {
@@ -133,15 +170,7 @@ pub(super) fn desired(file: &file::File) -> Result<Desired, Vec<Finding>> {
             },
         );
     }
-    Ok(Desired {
-        generation: 0,
-        fixed,
-        services,
-        speaker: SpeakerSettings::default(),
-        neighbors,
-        sessions,
-        instances,
-    })
+    sessions
 }
 
 fn node(file: &file::File, findings: &mut Findings) -> Node {
