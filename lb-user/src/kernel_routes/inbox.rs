@@ -74,7 +74,6 @@ impl Inbox {
     }
 
     pub(super) fn finish(&self, done: oneshot::Sender<()>) {
-        // After the end nobody answers: the sender is dropped here, and who waits for it goes on.
         self.put(|waiting| waiting.finish.push(done));
     }
 
@@ -139,7 +138,7 @@ impl Inbox {
 }
 
 impl Waiting {
-    fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.routes.is_empty()
             && self.hops.is_empty()
             && self.touched.is_empty()

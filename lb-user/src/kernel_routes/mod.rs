@@ -18,20 +18,35 @@
 //! for ever), block a caller, or let one prefix that the kernel refuses keep others from being installed.
 
 mod inbox;
+mod monitor;
+mod next_hops;
+mod plan;
+mod requests;
+mod route;
 mod status;
+mod table;
+mod worker;
 
 use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
+use std::thread;
 use std::time::Duration;
 
 use bgp::RouteChange;
 
 use self::inbox::Inbox;
+use self::monitor::Monitor;
+use self::requests::Requests;
 pub use self::status::{RouteProblem, Status};
+use self::worker::Worker;
 
 /// `rtm_protocol` of our routes: `ip route show proto 179`. Nobody else has it, neither in iproute2's `rt_protos` nor in FRR's.
 pub const PROTOCOL: u8 = 179;
+/// Metric of our routes. Higher than what configuration by hand (0, IPv6: 1024), the kernel (0, IPv6: 256), router
+/// advertisements and DHCP clients (up to 1024) give theirs: whoever has a route to the same prefix comes first.
+pub const METRIC: u32 = 2048;
 /// Routes of earlier daemons stay for so long: a neighbour reconnects within a few seconds.
 pub const GRACE: Duration = Duration::from_secs(30);
 
@@ -42,6 +57,7 @@ pub type NextHopSink = Box<dyn Fn(IpAddr, u32, Option<u32>) + Send>;
 pub struct Setup {
     pub next_hops: NextHopSink,
     pub grace: Duration,
+    pub metric: u32,
 }
 
 impl Setup {
@@ -49,6 +65,7 @@ impl Setup {
         Self {
             next_hops,
             grace: GRACE,
+            metric: METRIC,
         }
     }
 }
@@ -97,8 +114,18 @@ impl KernelRoutes {
 
 /// Starts the threads, in the network namespace of the caller.
 pub fn spawn(setup: Setup) -> io::Result<KernelRoutes> {
-    let _ = setup;
-    let routes = KernelRoutes(Arc::new(Alive(Arc::default())));
-    routes.0.0.close();
-    Ok(routes)
+    let inbox = Arc::new(Inbox::default());
+    let handle = KernelRoutes(Arc::new(Alive(Arc::clone(&inbox))));
+    let requests = Requests::open()?;
+    let ours = Arc::new(AtomicU32::new(requests.port()));
+    // It listens before the worker reads: nothing happens unseen in between.
+    let monitor = Monitor::open(Arc::clone(&inbox), Arc::clone(&ours))?;
+    thread::Builder::new()
+        .name("route-monitor".into())
+        .spawn(move || monitor.run())?;
+    let worker = Worker::new(setup, requests, inbox, ours);
+    thread::Builder::new()
+        .name("routes".into())
+        .spawn(move || worker.run())?;
+    Ok(handle)
 }
