@@ -5,7 +5,7 @@
 use std::fmt;
 use std::net::Ipv4Addr;
 
-use crate::wire::{Aggregator, AsPathSegment, Attribute, Origin, SegmentKind};
+use crate::wire::{AS_TRANS, Aggregator, AsPathSegment, Attribute, Decoded, Origin, SegmentKind};
 
 /// AS_PATH (RFC 4271 section 5.1.2), AS4_PATH already merged into it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -28,12 +28,7 @@ impl AsPath {
     /// For the comparison of paths: a set counts as one (RFC 4271 section 9.1.2.2), a confederation as none
     /// (RFC 5065 section 5.3).
     pub fn length(&self) -> usize {
-        let count = |segment: &AsPathSegment| match segment.kind {
-            SegmentKind::Sequence => segment.asns.len(),
-            SegmentKind::Set => 1,
-            SegmentKind::ConfederationSequence | SegmentKind::ConfederationSet => 0,
-        };
-        self.0.iter().map(count).sum()
+        self.0.iter().map(worth).sum()
     }
 
     /// The AS that sent the route to us, when the path says so.
@@ -59,6 +54,33 @@ impl AsPath {
         self.0.iter().flat_map(|segment| segment.asns.iter().copied())
     }
 
+    /// The part of `path` that AS_TRANS hides here (RFC 6793 section 4.2.3). Only what is behind the neighbours that
+    /// know two octets alone is replaced; a `path` that is longer than this one is of another route.
+    fn merge_four_octets(&mut self, path: &[AsPathSegment]) {
+        let path = without_confederations(path);
+        let Some(mut lead) = self.length().checked_sub(path.length()) else {
+            return;
+        };
+        let mut merged = Vec::new();
+        for segment in &self.0 {
+            let worth = worth(segment);
+            if worth > lead {
+                // Of a sequence the front; a set counts as one and is never cut.
+                let front = segment.asns.get(..lead).unwrap_or_default().to_vec();
+                merged.push(AsPathSegment {
+                    kind: segment.kind,
+                    asns: front,
+                });
+                break;
+            }
+            lead -= worth;
+            merged.push(segment.clone());
+        }
+        merged.retain(|segment| !segment.asns.is_empty());
+        merged.extend(path.0);
+        self.0 = join_sequences(merged);
+    }
+
     /// `asn` as the last one that the route passed, `count` times (RFC 4271 section 5.1.2).
     pub fn prepend(&mut self, asn: u32, count: usize) {
         let mut asns = vec![asn; count];
@@ -71,6 +93,41 @@ impl AsPath {
         let AsPath(front) = AsPath::sequence(&asns);
         self.0.splice(0..0, front);
     }
+}
+
+/// What a segment counts in the length of a path.
+fn worth(segment: &AsPathSegment) -> usize {
+    match segment.kind {
+        SegmentKind::Sequence => segment.asns.len(),
+        SegmentKind::Set => 1,
+        SegmentKind::ConfederationSequence | SegmentKind::ConfederationSet => 0,
+    }
+}
+
+/// RFC 6793 section 3: confederations have no place in AS4_PATH.
+fn without_confederations(path: &[AsPathSegment]) -> AsPath {
+    let outer = path
+        .iter()
+        .filter(|segment| matches!(segment.kind, SegmentKind::Sequence | SegmentKind::Set));
+    AsPath(outer.cloned().collect())
+}
+
+/// Neighbouring sequences as one, as far as a segment has room.
+fn join_sequences(segments: Vec<AsPathSegment>) -> Vec<AsPathSegment> {
+    let mut joined: Vec<AsPathSegment> = Vec::new();
+    for segment in segments {
+        match joined.last_mut() {
+            Some(last)
+                if last.kind == SegmentKind::Sequence
+                    && segment.kind == SegmentKind::Sequence
+                    && last.asns.len() + segment.asns.len() <= 255 =>
+            {
+                last.asns.extend(segment.asns);
+            }
+            Some(_) | None => joined.push(segment),
+        }
+    }
+    joined
 }
 
 /// As operators write it: `65001 65002 {65003 65004}`.
@@ -101,6 +158,9 @@ pub enum Community {
     Extended([u8; 8]),
     Large([u32; 3]),
 }
+
+/// The flag of attributes that are passed on (RFC 4271 section 4.3).
+const TRANSITIVE: u8 = 0x40;
 
 /// Everything but the next hop. Equal values share one UPDATE.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -143,6 +203,53 @@ impl Default for PathAttributes {
 }
 
 impl PathAttributes {
+    /// What an UPDATE says of its routes, except for the next hop. Mandatory attributes that are missing, and those
+    /// that were discarded (RFC 7606 section 2), have the value of an empty one.
+    pub fn from_update(decoded: &Decoded) -> Self {
+        let mut this = PathAttributes::default();
+        let mut as4_path = None;
+        let mut as4_aggregator = None;
+        for attribute in &decoded.update.attributes {
+            match attribute {
+                Attribute::Origin(origin) => this.origin = *origin,
+                Attribute::AsPath(segments) => this.as_path = AsPath(segments.clone()),
+                Attribute::Med(med) => this.med = Some(*med),
+                Attribute::LocalPref(local_pref) => this.local_pref = Some(*local_pref),
+                Attribute::AtomicAggregate => this.atomic_aggregate = true,
+                Attribute::Aggregator(aggregator) => this.aggregator = Some(*aggregator),
+                Attribute::Communities(list) => this.communities.clone_from(list),
+                Attribute::OriginatorId(id) => this.originator_id = Some(*id),
+                Attribute::ClusterList(list) => this.cluster_list.clone_from(list),
+                Attribute::ExtendedCommunities(list) => this.extended_communities.clone_from(list),
+                Attribute::LargeCommunities(list) => this.large_communities.clone_from(list),
+                Attribute::OnlyToCustomer(asn) => this.only_to_customer = Some(*asn),
+                Attribute::As4Path(segments) => as4_path = Some(segments),
+                Attribute::As4Aggregator(aggregator) => as4_aggregator = Some(*aggregator),
+                Attribute::NextHop(_) | Attribute::MpReach(_) | Attribute::MpUnreach(_) => {}
+                Attribute::Other { flags, .. } => {
+                    if flags & TRANSITIVE != 0 && !matches!(attribute.code(), 14 | 15) {
+                        this.unknown.push(attribute.clone());
+                    }
+                }
+            }
+        }
+        this.merge_four_octets(as4_path, as4_aggregator);
+        this
+    }
+
+    /// RFC 6793 section 4.2.3: what a neighbour of two octets has carried along for those behind it.
+    fn merge_four_octets(&mut self, path: Option<&Vec<AsPathSegment>>, aggregator: Option<Aggregator>) {
+        match (self.aggregator, aggregator) {
+            // Somebody who does not know four octets has aggregated since: both are of an older route.
+            (Some(seen), Some(_)) if seen.asn != u32::from(AS_TRANS) => return,
+            (Some(_), Some(hidden)) => self.aggregator = Some(hidden),
+            (Some(_) | None, None) | (None, Some(_)) => {}
+        }
+        if let Some(path) = path {
+            self.as_path.merge_four_octets(path);
+        }
+    }
+
     pub fn has(&self, community: Community) -> bool {
         match community {
             Community::Standard(value) => self.communities.contains(&value),
@@ -171,3 +278,6 @@ impl fmt::Display for PathAttributes {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -53,6 +53,10 @@ impl Connection {
 
     pub(crate) fn next_message(&mut self, external: bool) -> Option<Result<Message, DecodeError>> {
         let four_octet = self.state.link().is_none_or(|link| link.negotiated.four_octet);
-        self.framer.next(Context { four_octet, external })
+        self.framer.next(Context {
+            four_octet,
+            external,
+            ..Context::default()
+        })
     }
 }

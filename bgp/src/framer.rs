@@ -9,42 +9,57 @@ pub(crate) struct Framer {
     buffer: Vec<u8>,
     /// Where the next message starts.
     start: usize,
+    /// Where the one before it started.
+    last: usize,
 }
 
 impl Framer {
     pub(crate) fn push(&mut self, bytes: &[u8]) {
         self.buffer.drain(..self.start);
         self.start = 0;
+        self.last = 0;
         self.buffer.extend_from_slice(bytes);
     }
 
     /// `None`: wait for more bytes.
     pub(crate) fn next(&mut self, context: Context) -> Option<Result<Message, DecodeError>> {
         let pending = self.buffer.get(self.start..).unwrap_or_default();
-        let length = match frame_length(pending) {
+        let length = match frame_length(pending, context.extended) {
             Ok(length) => length?,
             Err(error) => return Some(Err(error)),
         };
         let message = pending.get(..length)?;
+        self.last = self.start;
         self.start += length;
         Some(Message::decode(message, context))
+    }
+
+    /// The octets of the message that `next` returned last; gone with the next `push`.
+    #[cfg_attr(not(test), allow(dead_code, reason = "for monitoring"))]
+    pub(crate) fn last(&self) -> &[u8] {
+        self.buffer.get(self.last..self.start).unwrap_or_default()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::ErrorKind;
+    use crate::wire::{Encoding, ErrorKind};
 
     const CONTEXT: Context = Context {
         four_octet: true,
         external: true,
+        add_path: crate::Families {
+            ipv4: false,
+            ipv6: false,
+        },
+        extended: false,
     };
 
     #[test]
     fn messages_come_out_whole_however_the_stream_is_cut() {
-        let mut stream = Message::Keepalive.encode(true).unwrap();
-        stream.extend(Message::Keepalive.encode(true).unwrap());
+        let one = Message::Keepalive.encode(Encoding::default()).unwrap();
+        let stream = [one.as_slice(), one.as_slice()].concat();
         for size in 1..=stream.len() {
             let mut framer = Framer::default();
             let mut count = 0;
@@ -52,6 +67,7 @@ mod tests {
                 framer.push(chunk);
                 while let Some(message) = framer.next(CONTEXT) {
                     assert_eq!(message, Ok(Message::Keepalive));
+                    assert_eq!(framer.last(), one);
                     count += 1;
                 }
             }

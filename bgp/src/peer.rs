@@ -14,7 +14,7 @@ use crate::io::{Cause, ConnectionId, Event, Output};
 use crate::session::{self, Action, Failure, State};
 use crate::speaker::Shared;
 use crate::status::{BfdState, Counters, PeerState};
-use crate::wire::{Cease, Decoded, Effect, Message};
+use crate::wire::{Cease, Decoded, Effect, Encoding, Message};
 
 mod ending;
 
@@ -454,7 +454,11 @@ impl Peer {
 
     fn send(&mut self, shared: &mut Shared, connection: ConnectionId, message: &Message, four_octet: bool) {
         // Everything sent this way is small; what cannot be said is left unsaid.
-        if let Ok(bytes) = message.encode(four_octet) {
+        let encoding = Encoding {
+            four_octet,
+            ..Encoding::default()
+        };
+        if let Ok(bytes) = message.encode(encoding) {
             self.counters.messages_out += 1;
             self.send_bytes(shared, connection, bytes);
         }

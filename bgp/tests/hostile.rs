@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
-use bgp::wire::{Message, Notification, Open, RouteRefresh, Update};
+use bgp::wire::{Encoding, Message, Notification, Open, RouteRefresh, Update};
 use bgp::{
     Announcement, ConnectionId, Families, Input, Output, PeerConfig, PeerId, PeerState, Preference, Speaker,
     SpeakerConfig,
@@ -44,7 +44,7 @@ enum Step {
 
 fn message() -> impl Strategy<Value = Message> {
     let update = Update {
-        withdrawn: vec!["10.0.0.0/8".parse().unwrap()],
+        withdrawn: vec!["10.0.0.0/8".parse::<ipnet::IpNet>().unwrap().into()],
         ..Update::default()
     };
     prop_oneof![
@@ -182,7 +182,7 @@ impl Driver {
             }
             Step::Establish(at) => self.establish(at, local),
             Step::Message(at, message) => {
-                let bytes = message.encode(true).unwrap();
+                let bytes = message.encode(Encoding::default()).unwrap();
                 self.handle(Input::Received {
                     connection: self.pick(at),
                     bytes: &bytes,
@@ -221,7 +221,7 @@ impl Driver {
         self.handle(Input::Connected { connection, local });
         let open = Open::new(65000, 9, Ipv4Addr::new(10, 0, 0, 9), Families::BOTH);
         for message in [Message::Open(open), Message::Keepalive] {
-            let bytes = message.encode(true).unwrap();
+            let bytes = message.encode(Encoding::default()).unwrap();
             self.handle(Input::Received {
                 connection,
                 bytes: &bytes,

@@ -9,7 +9,9 @@ use ipnet::IpNet;
 use super::adj_rib_out::{Changes, Route, family_of};
 use crate::attributes::PathAttributes;
 use crate::config::Family;
-use crate::wire::{Attribute, EncodeError, MAX_MESSAGE, Message, MpReach, MpUnreach, Update, prefix_length};
+use crate::wire::{
+    Attribute, EncodeError, Encoding, MAX_MESSAGE, Message, MpReach, MpUnreach, Nlri, Update, prefix_length,
+};
 
 /// Whole messages, one after the other, and their number.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -42,12 +44,12 @@ impl Packed {
         &mut self,
         prefixes: &[IpNet],
         four_octet: bool,
-        build: impl Fn(Vec<IpNet>) -> Update,
+        build: impl Fn(Vec<Nlri>) -> Update,
     ) -> Result<(), EncodeError> {
         if prefixes.is_empty() {
             return Ok(());
         }
-        let empty = Message::Update(build(Vec::new()).into()).encode(four_octet)?;
+        let empty = Message::Update(build(Vec::new()).into()).encode(encoding(four_octet))?;
         // One more, because the length of a multiprotocol attribute may need a second octet.
         let room = MAX_MESSAGE.saturating_sub(empty.len() + 1);
         let mut chunk = Vec::new();
@@ -59,20 +61,26 @@ impl Packed {
                 used = 0;
             }
             used += length;
-            chunk.push(*prefix);
+            chunk.push(Nlri::from(*prefix));
         }
         self.push(build(chunk), four_octet)
     }
 
     fn push(&mut self, update: Update, four_octet: bool) -> Result<(), EncodeError> {
-        self.bytes
-            .extend(Message::Update(update.into()).encode(four_octet)?);
+        Message::Update(update.into()).encode_to(&mut self.bytes, encoding(four_octet))?;
         self.messages += 1;
         Ok(())
     }
 }
 
-fn announcement(route: &Route, prefixes: Vec<IpNet>, four_octet: bool) -> Update {
+fn encoding(four_octet: bool) -> Encoding {
+    Encoding {
+        four_octet,
+        ..Encoding::default()
+    }
+}
+
+fn announcement(route: &Route, prefixes: Vec<Nlri>, four_octet: bool) -> Update {
     let mut attributes = Vec::new();
     let mut nlri = Vec::new();
     let mut classic_next_hop = None;
@@ -109,7 +117,7 @@ fn announcement(route: &Route, prefixes: Vec<IpNet>, four_octet: bool) -> Update
     }
 }
 
-fn withdrawal(family: Family, prefixes: Vec<IpNet>) -> Update {
+fn withdrawal(family: Family, prefixes: Vec<Nlri>) -> Update {
     match family {
         Family::Ipv4 => Update {
             withdrawn: prefixes,

@@ -15,7 +15,7 @@ use super::intern::Interner;
 use super::judge::{Neighbor, Rejection};
 use crate::attributes::PathAttributes;
 use crate::config::{Families, Family};
-use crate::wire::{Attribute, Decoded, Effect};
+use crate::wire::{Decoded, Effect};
 
 /// 65535:7 (RFC 9494 section 4.6).
 pub(crate) const NO_LLGR: u32 = 0xffff_0007;
@@ -112,7 +112,7 @@ impl AdjRibIn {
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
         let mut updated = Updated::default();
         for prefix in decoded.withdrawn() {
-            let key = (*prefix, 0);
+            let key = (prefix.prefix, prefix.path_id);
             if self.remove(&key) {
                 updated.changed.push(key);
             }
@@ -120,22 +120,11 @@ impl AdjRibIn {
         if decoded.effect() >= Some(Effect::TreatAsWithdraw) {
             return updated;
         }
-        let attributes = super::judge::attributes(decoded);
-        for attribute in &decoded.update.attributes {
-            match attribute {
-                Attribute::NextHop(next_hop) if !decoded.update.nlri.is_empty() => {
-                    let received = self.received(&attributes, IpAddr::V4(*next_hop), None);
-                    for prefix in &decoded.update.nlri {
-                        self.announce((*prefix, 0), &received, limit, &mut updated);
-                    }
-                }
-                Attribute::MpReach(reach) => {
-                    let received = self.received(&attributes, reach.next_hop, reach.link_local);
-                    for prefix in &reach.prefixes {
-                        self.announce((*prefix, 0), &received, limit, &mut updated);
-                    }
-                }
-                _ => {}
+        let attributes = PathAttributes::from_update(decoded);
+        for reachable in decoded.announced_by_next_hop() {
+            let received = self.received(&attributes, reachable.next_hop, reachable.link_local);
+            for nlri in reachable.nlri {
+                self.announce((nlri.prefix, nlri.path_id), &received, limit, &mut updated);
             }
         }
         updated

@@ -14,7 +14,6 @@ use crate::config::{PeerConfig, PeerId, Role, SpeakerConfig};
 use crate::io::Gateway;
 use crate::ladder::GRACEFUL_SHUTDOWN;
 use crate::policy::{Candidate, NextHopSet};
-use crate::wire::{Attribute, Decoded};
 
 /// 65535:6 (RFC 9494 section 4.6).
 pub(crate) const LLGR_STALE: u32 = 0xffff_0006;
@@ -249,24 +248,4 @@ fn is_martian(prefix: &IpNet) -> bool {
             Ipv6Net::new(Ipv6Addr::from(*network), *length).is_ok_and(|martian| martian.contains(prefix))
         }),
     }
-}
-
-/// The attributes of an UPDATE.
-pub(super) fn attributes(decoded: &Decoded) -> PathAttributes {
-    let mut found = PathAttributes::default();
-    for attribute in &decoded.update.attributes {
-        match attribute {
-            Attribute::Origin(origin) => found.origin = *origin,
-            Attribute::AsPath(segments) => found.as_path = AsPath(segments.clone()),
-            Attribute::Med(med) => found.med = Some(*med),
-            Attribute::LocalPref(local_pref) => found.local_pref = Some(*local_pref),
-            Attribute::Communities(values) => found.communities.clone_from(values),
-            Attribute::ExtendedCommunities(values) => found.extended_communities.clone_from(values),
-            Attribute::LargeCommunities(values) => found.large_communities.clone_from(values),
-            Attribute::OriginatorId(id) => found.originator_id = Some(*id),
-            Attribute::ClusterList(list) => found.cluster_list.clone_from(list),
-            _ => {}
-        }
-    }
-    found
 }

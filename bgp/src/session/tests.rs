@@ -148,6 +148,7 @@ fn every_state_meets_every_event() {
         crate::wire::Context {
             four_octet: true,
             external: true,
+            ..crate::wire::Context::default()
         },
     );
     let events = [

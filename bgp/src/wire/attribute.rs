@@ -1,11 +1,10 @@
 //! Path attributes as values, and how they are written.
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use ipnet::IpNet;
-
 use super::capability::{SAFI_UNICAST, afi};
+use super::context::Encoding;
 use super::open::AS_TRANS;
-use super::prefix;
+use super::prefix::{self, Nlri};
 use super::table;
 use crate::config::Family;
 
@@ -41,17 +40,18 @@ pub struct Aggregator {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MpReach {
     pub family: Family,
+    /// Also of IPv4 prefixes possibly IPv6 (RFC 8950 section 3).
     pub next_hop: IpAddr,
     /// RFC 2545 section 3.
     pub link_local: Option<Ipv6Addr>,
-    pub prefixes: Vec<IpNet>,
+    pub prefixes: Vec<Nlri>,
 }
 
 /// RFC 4760 section 4.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MpUnreach {
     pub family: Family,
-    pub prefixes: Vec<IpNet>,
+    pub prefixes: Vec<Nlri>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -72,6 +72,8 @@ pub enum Attribute {
     As4Path(Vec<AsPathSegment>),
     As4Aggregator(Aggregator),
     LargeCommunities(Vec<[u32; 3]>),
+    /// RFC 9234 section 5.
+    OnlyToCustomer(u32),
     /// Unknown to this speaker, or of a family it does not know.
     Other {
         code: u8,
@@ -99,6 +101,7 @@ impl Attribute {
             Attribute::As4Path(_) => 17,
             Attribute::As4Aggregator(_) => 18,
             Attribute::LargeCommunities(_) => 32,
+            Attribute::OnlyToCustomer(_) => 35,
             Attribute::Other { code, .. } => *code,
         }
     }
@@ -121,28 +124,36 @@ impl Attribute {
             | Attribute::ExtendedCommunities(_)
             | Attribute::As4Path(_)
             | Attribute::As4Aggregator(_)
-            | Attribute::LargeCommunities(_) => {
+            | Attribute::LargeCommunities(_)
+            | Attribute::OnlyToCustomer(_) => {
                 table::row(self.code()).map_or(table::FLAG_OPTIONAL, |row| row.flags)
             }
         }
     }
 
-    pub(crate) fn encode(&self, out: &mut Vec<u8>, four_octet: bool) {
-        let mut value = Vec::new();
-        self.encode_value(&mut value, four_octet);
-        match u8::try_from(value.len()) {
-            Ok(length) => out.extend_from_slice(&[self.flags(), self.code(), length]),
+    pub(crate) fn encode(&self, out: &mut Vec<u8>, encoding: Encoding) {
+        let start = out.len();
+        out.extend_from_slice(&[self.flags(), self.code(), 0]);
+        let value_at = out.len();
+        self.encode_value(out, encoding);
+        let length = out.len() - value_at;
+        match u8::try_from(length) {
+            Ok(length) => {
+                if let Some(slot) = out.get_mut(value_at - 1) {
+                    *slot = length;
+                }
+            }
             Err(_) => {
                 // Longer than 65535 cannot be said; the message is refused for its length anyway.
-                let length = u16::try_from(value.len()).unwrap_or(u16::MAX);
-                out.extend_from_slice(&[self.flags() | table::FLAG_EXTENDED, self.code()]);
-                out.extend_from_slice(&length.to_be_bytes());
+                let [high, low] = u16::try_from(length).unwrap_or(u16::MAX).to_be_bytes();
+                let flags = self.flags() | table::FLAG_EXTENDED;
+                out.splice(start..value_at, [flags, self.code(), high, low]);
             }
         }
-        out.extend_from_slice(&value);
     }
 
-    fn encode_value(&self, out: &mut Vec<u8>, four_octet: bool) {
+    fn encode_value(&self, out: &mut Vec<u8>, encoding: Encoding) {
+        let four_octet = encoding.four_octet;
         match self {
             Attribute::Origin(origin) => out.push(match origin {
                 Origin::Igp => 0,
@@ -154,8 +165,8 @@ impl Attribute {
             Attribute::NextHop(address) | Attribute::OriginatorId(address) => {
                 out.extend_from_slice(&address.octets());
             }
-            Attribute::Med(value) | Attribute::LocalPref(value) => {
-                out.extend_from_slice(&value.to_be_bytes())
+            Attribute::Med(value) | Attribute::LocalPref(value) | Attribute::OnlyToCustomer(value) => {
+                out.extend_from_slice(&value.to_be_bytes());
             }
             Attribute::AtomicAggregate => {}
             Attribute::Aggregator(aggregator) => encode_aggregator(aggregator, out, four_octet),
@@ -166,11 +177,11 @@ impl Attribute {
             Attribute::LargeCommunities(values) => {
                 out.extend(values.iter().flatten().flat_map(|value| value.to_be_bytes()));
             }
-            Attribute::MpReach(reach) => encode_reach(reach, out),
+            Attribute::MpReach(reach) => encode_reach(reach, out, encoding),
             Attribute::MpUnreach(unreach) => {
                 out.extend_from_slice(&afi(unreach.family).to_be_bytes());
                 out.push(SAFI_UNICAST);
-                unreach.prefixes.iter().for_each(|net| prefix::encode(net, out));
+                prefix::encode_all(&unreach.prefixes, out, encoding.add_path);
             }
             Attribute::Other { value, .. } => out.extend_from_slice(value),
         }
@@ -205,7 +216,7 @@ fn encode_aggregator(aggregator: &Aggregator, out: &mut Vec<u8>, four_octet: boo
     out.extend_from_slice(&aggregator.identifier.octets());
 }
 
-fn encode_reach(reach: &MpReach, out: &mut Vec<u8>) {
+fn encode_reach(reach: &MpReach, out: &mut Vec<u8>, encoding: Encoding) {
     out.extend_from_slice(&afi(reach.family).to_be_bytes());
     out.push(SAFI_UNICAST);
     match (reach.next_hop, reach.link_local) {
@@ -225,5 +236,5 @@ fn encode_reach(reach: &MpReach, out: &mut Vec<u8>) {
     }
     // Reserved (RFC 4760 section 3).
     out.push(0);
-    reach.prefixes.iter().for_each(|net| prefix::encode(net, out));
+    prefix::encode_all(&reach.prefixes, out, encoding.add_path);
 }

@@ -1,8 +1,9 @@
 //! OPEN (RFC 4271 section 4.2) with its capabilities.
 use std::net::Ipv4Addr;
 
-use super::capability::{Capability, family};
+use super::capability::{AddPath, Capability, ExtendedNextHop, LongLived, Restart, family};
 use super::error::{DecodeError, ErrorKind};
+use super::notification::printable;
 use super::reader::Reader;
 use crate::config::Families;
 
@@ -69,28 +70,47 @@ impl Open {
         out.extend_from_slice(&self.my_as.to_be_bytes());
         out.extend_from_slice(&self.hold_time.to_be_bytes());
         out.extend_from_slice(&self.identifier.octets());
+        // One parameter per capability: the form every implementation understands (RFC 5492 section 4).
         let mut parameters = Vec::new();
+        let mut capabilities = Vec::new();
+        let mut fits = true;
         for capability in &self.capabilities {
-            // One parameter per capability: the form every implementation understands (RFC 5492 section 4).
-            let mut value = Vec::new();
-            capability.encode(&mut value);
-            let (Ok(length), true) = (
-                u8::try_from(value.len()),
-                parameters.len() + value.len() + 2 <= 255,
-            ) else {
-                continue;
-            };
-            parameters.extend_from_slice(&[2, length]);
-            parameters.extend_from_slice(&value);
+            let start = capabilities.len();
+            capability.encode(&mut capabilities);
+            let length = u8::try_from(capabilities.len() - start);
+            fits &= length.is_ok();
+            parameters.extend_from_slice(&[2, length.unwrap_or(u8::MAX)]);
+            parameters.extend(capabilities.iter().skip(start));
         }
-        out.push(u8::try_from(parameters.len()).unwrap_or(0));
-        out.extend_from_slice(&parameters);
+        match u8::try_from(parameters.len()) {
+            Ok(length) if fits && length < u8::MAX => {
+                out.push(length);
+                out.extend_from_slice(&parameters);
+            }
+            // RFC 9072 section 2: lengths of two octets; all capabilities in one parameter.
+            Ok(_) | Err(_) => {
+                let length = u16::try_from(capabilities.len()).unwrap_or(u16::MAX);
+                out.extend_from_slice(&[255, 255]);
+                out.extend_from_slice(&length.saturating_add(3).to_be_bytes());
+                out.push(2);
+                out.extend_from_slice(&length.to_be_bytes());
+                out.extend_from_slice(&capabilities);
+            }
+        }
+    }
+
+    /// The first capability that `choose` takes.
+    fn find<'a, T>(&'a self, choose: impl Fn(&'a Capability) -> Option<T>) -> Option<T> {
+        self.capabilities.iter().find_map(choose)
     }
 
     pub fn four_octet_as(&self) -> Option<u32> {
-        self.capabilities.iter().find_map(|capability| match capability {
-            Capability::FourOctetAs(asn) => Some(*asn),
-            Capability::Multiprotocol { .. } | Capability::RouteRefresh | Capability::Other { .. } => None,
+        self.find(|capability| {
+            if let Capability::FourOctetAs(asn) = capability {
+                Some(*asn)
+            } else {
+                None
+            }
         })
     }
 
@@ -116,6 +136,98 @@ impl Open {
 
     pub fn route_refresh(&self) -> bool {
         self.capabilities.contains(&Capability::RouteRefresh)
+    }
+
+    /// RFC 7313.
+    pub fn enhanced_route_refresh(&self) -> bool {
+        self.capabilities.contains(&Capability::EnhancedRouteRefresh)
+    }
+
+    /// RFC 8654.
+    pub fn extended_message(&self) -> bool {
+        self.capabilities.contains(&Capability::ExtendedMessage)
+    }
+
+    /// draft-ietf-idr-bgp-bfd-strict-mode.
+    pub fn bfd_strict(&self) -> bool {
+        self.capabilities.contains(&Capability::BfdStrict)
+    }
+
+    /// Every role that was told: one, unless the neighbour is at odds with itself (RFC 9234 section 4.2).
+    pub fn roles(&self) -> Vec<u8> {
+        let role = |capability: &Capability| {
+            if let Capability::Role(role) = capability {
+                Some(*role)
+            } else {
+                None
+            }
+        };
+        let mut roles: Vec<u8> = self.capabilities.iter().filter_map(role).collect();
+        roles.sort_unstable();
+        roles.dedup();
+        roles
+    }
+
+    /// RFC 4724 section 3: of several the last.
+    pub fn graceful_restart(&self) -> Option<&Restart> {
+        self.capabilities.iter().rev().find_map(|capability| {
+            if let Capability::GracefulRestart(restart) = capability {
+                Some(restart)
+            } else {
+                None
+            }
+        })
+    }
+
+    /// RFC 9494 section 3. Means nothing without [`Open::graceful_restart`].
+    pub fn long_lived(&self) -> &[LongLived] {
+        self.find(|capability| {
+            if let Capability::LongLivedGracefulRestart(list) = capability {
+                Some(list.as_slice())
+            } else {
+                None
+            }
+        })
+        .unwrap_or_default()
+    }
+
+    /// RFC 7911 section 4: what the neighbour wants to do itself; of a family only the first entry counts.
+    pub fn add_path(&self) -> impl Iterator<Item = &AddPath> {
+        self.capabilities.iter().flat_map(|capability| {
+            if let Capability::AddPath(list) = capability {
+                list.as_slice()
+            } else {
+                &[]
+            }
+        })
+    }
+
+    /// RFC 8950 section 4.
+    pub fn extended_next_hops(&self) -> impl Iterator<Item = &ExtendedNextHop> {
+        self.capabilities.iter().flat_map(|capability| {
+            if let Capability::ExtendedNextHop(list) = capability {
+                list.as_slice()
+            } else {
+                &[]
+            }
+        })
+    }
+
+    /// Name of the neighbour, and its domain, made fit to be shown.
+    pub fn host_name(&self) -> Option<String> {
+        let (hostname, domain) = self.find(|capability| {
+            if let Capability::Fqdn { hostname, domain } = capability {
+                Some((hostname, domain))
+            } else {
+                None
+            }
+        })?;
+        let mut name = printable(&String::from_utf8_lossy(hostname));
+        if !domain.is_empty() {
+            name.push('.');
+            name.push_str(&printable(&String::from_utf8_lossy(domain)));
+        }
+        Some(name)
     }
 }
 

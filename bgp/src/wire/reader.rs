@@ -47,6 +47,7 @@ impl<'a> Reader<'a> {
             offset: self.offset,
             within: self.within,
             kind,
+            culprit: Vec::new(),
         }
     }
 

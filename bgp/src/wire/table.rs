@@ -6,6 +6,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use super::attribute::{Aggregator, AsPathSegment, Attribute, MpReach, MpUnreach, Origin, SegmentKind};
 use super::capability::family;
+use super::context::Context;
 use super::error::{DecodeError, ErrorKind};
 use super::prefix;
 use super::reader::Reader;
@@ -14,15 +15,6 @@ use crate::config::Family;
 pub(super) const FLAG_OPTIONAL: u8 = 0x80;
 pub(super) const FLAG_TRANSITIVE: u8 = 0x40;
 pub(super) const FLAG_EXTENDED: u8 = 0x10;
-
-/// What the session has agreed on that changes the reading.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Context {
-    /// AS numbers have four octets.
-    pub four_octet: bool,
-    /// The neighbour is in another AS.
-    pub external: bool,
-}
 
 /// What an error does (RFC 7606 section 2), the strongest last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -94,8 +86,8 @@ const fn two_octet(code: u8, flags: u8, effect: Effect, decode: Decoder) -> Row 
 
 use Effect::{AttributeDiscard, SessionReset, TreatAsWithdraw};
 
-/// Effects: RFC 7606 section 7.1 to 7.14, RFC 6793 section 6, RFC 8092 section 5.
-static ROWS: [Row; 16] = [
+/// Effects: RFC 7606 section 7.1 to 7.14, RFC 6793 section 6, RFC 8092 section 5, RFC 9234 section 5.
+static ROWS: [Row; 17] = [
     plain(1, WELL_KNOWN, TreatAsWithdraw, origin),
     plain(2, WELL_KNOWN, TreatAsWithdraw, as_path),
     plain(3, WELL_KNOWN, TreatAsWithdraw, next_hop),
@@ -112,6 +104,7 @@ static ROWS: [Row; 16] = [
     two_octet(17, OPTIONAL_TRANSITIVE, AttributeDiscard, as4_path),
     two_octet(18, OPTIONAL_TRANSITIVE, AttributeDiscard, as4_aggregator),
     plain(32, OPTIONAL_TRANSITIVE, TreatAsWithdraw, large_communities),
+    plain(35, OPTIONAL_TRANSITIVE, TreatAsWithdraw, only_to_customer),
 ];
 
 pub(super) fn row(code: u8) -> Option<&'static Row> {
@@ -269,6 +262,10 @@ fn large_communities(reader: Reader<'_>, value: Value) -> Result<Attribute, Deco
     Ok(Attribute::LargeCommunities(list))
 }
 
+fn only_to_customer(reader: Reader<'_>, value: Value) -> Result<Attribute, DecodeError> {
+    exactly(reader, value, 4)?.u32().map(Attribute::OnlyToCustomer)
+}
+
 fn mp_reach(mut reader: Reader<'_>, value: Value) -> Result<Attribute, DecodeError> {
     let whole = reader.rest();
     let afi = reader.u16()?;
@@ -286,12 +283,13 @@ fn mp_reach(mut reader: Reader<'_>, value: Value) -> Result<Attribute, DecodeErr
     // RFC 7606 section 7.11: a next hop of the wrong length leaves no way to find the NLRI.
     let (next_hop, link_local) = match (family, length) {
         (Family::Ipv4, 4) => (IpAddr::V4(next_hops.ipv4()?), None),
-        (Family::Ipv6, 16) => (IpAddr::V6(next_hops.ipv6()?), None),
-        (Family::Ipv6, 32) => (IpAddr::V6(next_hops.ipv6()?), Some(next_hops.ipv6()?)),
+        // Of IPv4 prefixes, too (RFC 8950 section 3).
+        (Family::Ipv4 | Family::Ipv6, 16) => (IpAddr::V6(next_hops.ipv6()?), None),
+        (Family::Ipv4 | Family::Ipv6, 32) => (IpAddr::V6(next_hops.ipv6()?), Some(next_hops.ipv6()?)),
         (Family::Ipv4 | Family::Ipv6, _) => return Err(length_at.error(ErrorKind::NextHop)),
     };
     let _reserved = reader.u8()?;
-    let prefixes = prefix::decode_all(reader, family)?;
+    let prefixes = prefix::decode_all(reader, family, value.context.add_path)?;
     Ok(Attribute::MpReach(MpReach {
         family,
         next_hop,
@@ -311,6 +309,6 @@ fn mp_unreach(mut reader: Reader<'_>, value: Value) -> Result<Attribute, DecodeE
             value: whole.to_vec(),
         });
     };
-    let prefixes = prefix::decode_all(reader, family)?;
+    let prefixes = prefix::decode_all(reader, family, value.context.add_path)?;
     Ok(Attribute::MpUnreach(MpUnreach { family, prefixes }))
 }

@@ -12,6 +12,11 @@ use super::*;
 pub(super) const CONTEXT: Context = Context {
     four_octet: true,
     external: true,
+    add_path: crate::Families {
+        ipv4: false,
+        ipv6: false,
+    },
+    extended: false,
 };
 
 /// A message of `kind` around `body`.
@@ -43,7 +48,7 @@ pub(super) fn verdict(error: &DecodeError) -> Verdict {
 fn headers() {
     let good = message(4, &[]);
     assert_eq!(Message::decode(&good, CONTEXT), Ok(Message::Keepalive));
-    assert_eq!(Message::Keepalive.encode(true), Ok(good.clone()));
+    assert_eq!(Message::Keepalive.encode(Encoding::default()), Ok(good.clone()));
 
     let mut marker = good.clone();
     marker[7] = 0xfe;
@@ -58,12 +63,12 @@ fn headers() {
         (22, 2),
         (28, 1),
         (20, 3),
-        (24, 5),
+        (22, 5),
     ] {
         let mut bytes = good.clone();
         bytes[16..18].copy_from_slice(&u16::to_be_bytes(length));
         bytes[18] = kind;
-        let error = frame_length(&bytes).unwrap_err();
+        let error = frame_length(&bytes, false).unwrap_err();
         assert_eq!(
             verdict(&error),
             (16, ErrorKind::MessageLength(length), (1, 2)),
@@ -92,7 +97,7 @@ fn every_message_cut_short_is_an_error_and_not_a_panic() {
         assert!(Message::decode(&update[..length], CONTEXT).is_err(), "{length}");
     }
     for length in 0..HEADER_LENGTH {
-        assert_eq!(frame_length(&update[..length]), Ok(None));
+        assert_eq!(frame_length(&update[..length], false), Ok(None));
     }
 }
 
@@ -129,7 +134,7 @@ fn notifications_and_their_words() {
     }
     assert_eq!(shutdown(10, b"").to_string(), "BFD down (6/10)");
     let bfd = Message::Notification(Cease::BfdDown.into());
-    assert_eq!(bfd.encode(true), Ok(message(3, &[6, 10])));
+    assert_eq!(bfd.encode(Encoding::default()), Ok(message(3, &[6, 10])));
     assert_eq!(
         Notification {
             code: 99,
@@ -155,7 +160,10 @@ fn route_refresh() {
     );
     assert_eq!(refresh.family(), Some(crate::Family::Ipv6));
     assert_eq!(RouteRefresh { safi: 128, ..refresh }.family(), None);
-    assert_eq!(Message::RouteRefresh(refresh).encode(true), Ok(bytes));
+    assert_eq!(
+        Message::RouteRefresh(refresh).encode(Encoding::default()),
+        Ok(bytes)
+    );
 }
 
 #[test]
@@ -166,7 +174,7 @@ fn a_message_that_would_be_too_long_is_refused() {
         ..Update::default()
     };
     assert_eq!(
-        Message::Update(update.into()).encode(true),
+        Message::Update(update.into()).encode(Encoding::default()),
         Err(EncodeError::TooLong(19 + 4 + 4 + 4400))
     );
 }

@@ -1,18 +1,19 @@
 //! UPDATE (RFC 4271 section 4.3) with the revised error handling of RFC 7606.
-use ipnet::IpNet;
+use std::net::{IpAddr, Ipv6Addr};
 
-use super::attribute::Attribute;
+use super::attribute::{Attribute, MpUnreach};
+use super::context::{Context, Encoding};
 use super::error::{DecodeError, ErrorKind};
-use super::prefix;
+use super::prefix::{self, Nlri};
 use super::reader::Reader;
-use super::table::{self, Context, Effect, Value};
+use super::table::{self, Effect, Value};
 use crate::config::Family;
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Update {
-    pub withdrawn: Vec<IpNet>,
+    pub withdrawn: Vec<Nlri>,
     pub attributes: Vec<Attribute>,
-    pub nlri: Vec<IpNet>,
+    pub nlri: Vec<Nlri>,
 }
 
 /// Something wrong with an attribute that the session survives.
@@ -29,20 +30,60 @@ pub struct Decoded {
     pub faults: Vec<Fault>,
 }
 
+/// Paths that share a next hop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reachable<'a> {
+    pub next_hop: IpAddr,
+    /// RFC 2545 section 3.
+    pub link_local: Option<Ipv6Addr>,
+    pub nlri: &'a [Nlri],
+}
+
 impl Decoded {
     /// RFC 7606 section 3 (h): the strongest wins.
     pub fn effect(&self) -> Option<Effect> {
         self.faults.iter().map(|fault| fault.effect).max()
     }
 
-    /// Prefixes to add; none when the whole is to be treated as withdraw.
-    pub fn announced(&self) -> impl Iterator<Item = &IpNet> {
-        let sound = self.effect() < Some(Effect::TreatAsWithdraw);
+    fn is_sound(&self) -> bool {
+        self.effect() < Some(Effect::TreatAsWithdraw)
+    }
+
+    /// Paths to add; none when the whole is to be treated as withdraw.
+    pub fn announced(&self) -> impl Iterator<Item = Nlri> {
+        let sound = self.is_sound();
         self.reachable().filter(move |_| sound)
     }
 
-    /// Prefixes to remove, those treated as withdraw included.
-    pub fn withdrawn(&self) -> impl Iterator<Item = &IpNet> {
+    /// The same by next hop; without a path there is no entry.
+    pub fn announced_by_next_hop(&self) -> impl Iterator<Item = Reachable<'_>> {
+        let sound = self.is_sound();
+        let attributes = self.update.attributes.iter();
+        attributes
+            .filter_map(|attribute| self.reached_by(attribute))
+            .filter(move |reachable| sound && !reachable.nlri.is_empty())
+    }
+
+    fn reached_by<'a>(&'a self, attribute: &'a Attribute) -> Option<Reachable<'a>> {
+        if let Attribute::MpReach(reach) = attribute {
+            Some(Reachable {
+                next_hop: reach.next_hop,
+                link_local: reach.link_local,
+                nlri: &reach.prefixes,
+            })
+        } else if let Attribute::NextHop(address) = attribute {
+            Some(Reachable {
+                next_hop: IpAddr::V4(*address),
+                link_local: None,
+                nlri: &self.update.nlri,
+            })
+        } else {
+            None
+        }
+    }
+
+    /// Paths to remove, those treated as withdraw included.
+    pub fn withdrawn(&self) -> impl Iterator<Item = Nlri> {
         let unreachable = self.update.attributes.iter().flat_map(|attribute| {
             if let Attribute::MpUnreach(unreach) = attribute {
                 unreach.prefixes.as_slice()
@@ -50,15 +91,12 @@ impl Decoded {
                 &[]
             }
         });
-        let treated = self.effect() >= Some(Effect::TreatAsWithdraw);
-        self.update
-            .withdrawn
-            .iter()
-            .chain(unreachable)
-            .chain(self.reachable().filter(move |_| treated))
+        let treated = !self.is_sound();
+        let withdrawn = self.update.withdrawn.iter().chain(unreachable).copied();
+        withdrawn.chain(self.reachable().filter(move |_| treated))
     }
 
-    fn reachable(&self) -> impl Iterator<Item = &IpNet> {
+    fn reachable(&self) -> impl Iterator<Item = Nlri> {
         let multiprotocol = self.update.attributes.iter().flat_map(|attribute| {
             if let Attribute::MpReach(reach) = attribute {
                 reach.prefixes.as_slice()
@@ -66,7 +104,20 @@ impl Decoded {
                 &[]
             }
         });
-        self.update.nlri.iter().chain(multiprotocol)
+        self.update.nlri.iter().chain(multiprotocol).copied()
+    }
+
+    /// The marker that all routes of a family have been told (RFC 4724 section 2).
+    pub fn end_of_rib(&self) -> Option<Family> {
+        let update = &self.update;
+        if !(update.withdrawn.is_empty() && update.nlri.is_empty() && self.faults.is_empty()) {
+            return None;
+        }
+        match update.attributes.as_slice() {
+            [] => Some(Family::Ipv4),
+            [Attribute::MpUnreach(unreach)] if unreach.prefixes.is_empty() => Some(unreach.family),
+            _ => None,
+        }
     }
 }
 
@@ -80,12 +131,26 @@ impl From<Update> for Decoded {
 }
 
 impl Update {
+    /// RFC 4724 section 2.
+    pub fn end_of_rib(family: Family) -> Self {
+        match family {
+            Family::Ipv4 => Update::default(),
+            Family::Ipv6 => Update {
+                attributes: vec![Attribute::MpUnreach(MpUnreach {
+                    family,
+                    prefixes: Vec::new(),
+                })],
+                ..Update::default()
+            },
+        }
+    }
+
     pub(super) fn decode(mut reader: Reader<'_>, context: Context) -> Result<Decoded, DecodeError> {
         let withdrawn_at = reader;
         let withdrawn_length = usize::from(reader.u16()?);
         let malformed = |_| withdrawn_at.error(ErrorKind::AttributeList);
         let withdrawn = reader.take(withdrawn_length).map_err(malformed)?;
-        let withdrawn = prefix::decode_all(withdrawn, Family::Ipv4)?;
+        let withdrawn = prefix::decode_all(withdrawn, Family::Ipv4, context.add_path)?;
 
         let attributes_at = reader;
         let malformed = |_| attributes_at.error(ErrorKind::AttributeList);
@@ -94,7 +159,7 @@ impl Update {
         let mut pass = Pass::new(context);
         pass.attributes(attributes_reader)?;
         // RFC 7606 section 3 (j) and 5.3: an NLRI field that cannot be parsed resets the session.
-        let nlri = prefix::decode_all(reader, Family::Ipv4)?;
+        let nlri = prefix::decode_all(reader, Family::Ipv4, context.add_path)?;
         pass.missing(attributes_at, !nlri.is_empty());
 
         let decoded = Decoded {
@@ -119,21 +184,29 @@ impl Update {
         Ok(decoded)
     }
 
-    pub(crate) fn encode(&self, out: &mut Vec<u8>, four_octet: bool) {
-        let mut withdrawn = Vec::new();
-        self.withdrawn
-            .iter()
-            .for_each(|net| prefix::encode(net, &mut withdrawn));
-        let mut attributes = Vec::new();
-        self.attributes
-            .iter()
-            .for_each(|attribute| attribute.encode(&mut attributes, four_octet));
-        for field in [withdrawn, attributes] {
-            // What does not fit two octets does not fit a message either, and is refused there.
-            out.extend_from_slice(&u16::try_from(field.len()).unwrap_or(u16::MAX).to_be_bytes());
-            out.extend_from_slice(&field);
-        }
-        self.nlri.iter().for_each(|net| prefix::encode(net, out));
+    pub(crate) fn encode(&self, out: &mut Vec<u8>, encoding: Encoding) {
+        field(out, |out| {
+            prefix::encode_all(&self.withdrawn, out, encoding.add_path)
+        });
+        field(out, |out| {
+            self.attributes
+                .iter()
+                .for_each(|attribute| attribute.encode(out, encoding));
+        });
+        prefix::encode_all(&self.nlri, out, encoding.add_path);
+    }
+}
+
+/// What `write` writes, behind its length in two octets.
+fn field(out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
+    let length_at = out.len();
+    out.extend_from_slice(&[0, 0]);
+    let start = out.len();
+    write(out);
+    // What does not fit two octets does not fit a message either, and is refused there.
+    let length = u16::try_from(out.len() - start).unwrap_or(u16::MAX);
+    for (slot, byte) in out.iter_mut().skip(length_at).zip(length.to_be_bytes()) {
+        *slot = byte;
     }
 }
 
@@ -171,7 +244,9 @@ impl Pass {
             let Ok((flags, code, value)) = frame(&mut reader) else {
                 return self.fault(Effect::TreatAsWithdraw, start.error(ErrorKind::AttributeList));
             };
-            self.attribute(start, flags, code, value)?;
+            let whole = start.rest();
+            let whole = whole.get(..whole.len() - reader.remaining()).unwrap_or(whole);
+            self.attribute(start, whole, flags, code, value)?;
         }
         Ok(())
     }
@@ -179,6 +254,7 @@ impl Pass {
     fn attribute(
         &mut self,
         start: Reader<'_>,
+        whole: &[u8],
         flags: u8,
         code: u8,
         value: Reader<'_>,
@@ -198,7 +274,7 @@ impl Pass {
         let Some(row) = table::row(code) else {
             // RFC 4271 section 6.3.
             if flags & table::FLAG_OPTIONAL == 0 {
-                return Err(start.error(ErrorKind::UnrecognizedWellKnown(code)));
+                return Err(start.error(ErrorKind::UnrecognizedWellKnown(code)).blame(whole));
             }
             self.attributes.push(Attribute::Other {
                 code,
@@ -222,7 +298,9 @@ impl Pass {
         if flags & mask != row.flags {
             self.fault(
                 Effect::TreatAsWithdraw,
-                start.error(ErrorKind::AttributeFlags { code, flags }),
+                start
+                    .error(ErrorKind::AttributeFlags { code, flags })
+                    .blame(whole),
             )?;
         }
         match (row.decode)(
@@ -237,7 +315,7 @@ impl Pass {
                 self.attributes.push(attribute);
                 Ok(())
             }
-            Err(error) => self.fault(row.effect, error),
+            Err(error) => self.fault(row.effect, error.blame(whole)),
         }
     }
 

@@ -59,7 +59,7 @@ fn routes(prefixes: impl Iterator<Item = IpNet>, attributes: &Arc<PathAttributes
 fn messages(bytes: &[u8]) -> Vec<&[u8]> {
     let mut rest = bytes;
     let mut list = Vec::new();
-    while let Some(length) = frame_length(rest).unwrap() {
+    while let Some(length) = frame_length(rest, false).unwrap() {
         let (message, tail) = rest.split_at(length);
         list.push(message);
         rest = tail;
@@ -94,14 +94,14 @@ fn replay(packed: &Packed, four_octet: bool) -> (Vec<IpNet>, Vec<IpNet>) {
             message,
             Context {
                 four_octet,
-                external: false,
+                ..Context::default()
             },
         ) else {
             panic!("{message:?}")
         };
         assert_eq!(decoded.effect(), None);
-        announced.extend(decoded.announced());
-        withdrawn.extend(decoded.withdrawn());
+        announced.extend(decoded.announced().map(|nlri| nlri.prefix));
+        withdrawn.extend(decoded.withdrawn().map(|nlri| nlri.prefix));
     }
     (announced, withdrawn)
 }
@@ -205,6 +205,7 @@ fn a_neighbour_of_two_octets_gets_as_trans_and_as4_path() {
     let context = Context {
         four_octet: false,
         external: true,
+        ..Context::default()
     };
     let Ok(Message::Update(decoded)) = Message::decode(&packed.bytes, context) else {
         panic!()
@@ -268,6 +269,6 @@ fn everything_else_we_say_is_understood() {
         )),
     ]);
     for message in list {
-        agreed(&message.encode(true).unwrap(), true);
+        agreed(&message.encode(Encoding::default()).unwrap(), true);
     }
 }

@@ -60,11 +60,14 @@ fn a_sound_update() {
     );
     let decoded = decode(&bytes).unwrap();
     assert_eq!(decoded.effect(), None);
-    let announced: Vec<IpNet> = decoded.announced().copied().collect();
+    let announced: Vec<IpNet> = decoded.announced().map(|nlri| nlri.prefix).collect();
     assert_eq!(announced, prefixes(&["192.0.2.0/24", "2001:db8::/32"]));
-    let withdrawn: Vec<IpNet> = decoded.withdrawn().copied().collect();
+    let withdrawn: Vec<IpNet> = decoded.withdrawn().map(|nlri| nlri.prefix).collect();
     assert_eq!(withdrawn, prefixes(&["172.16.0.0/16"]));
-    assert_eq!(Message::Update(decoded.update.into()).encode(true), Ok(bytes));
+    assert_eq!(
+        Message::Update(decoded.update.into()).encode(Encoding::default()),
+        Ok(bytes)
+    );
 }
 
 #[test]
@@ -72,6 +75,15 @@ fn end_of_rib_is_an_empty_update() {
     assert_eq!(decode(&update(&[], &[], &[])), Ok(Decoded::default()));
     let ipv6 = decode(&update(&[], &[0x80, 15, 3, 0, 2, 1], &[])).unwrap();
     assert_eq!((ipv6.effect(), ipv6.withdrawn().count()), (None, 0));
+    for family in crate::Family::ALL {
+        let bytes = Message::Update(Update::end_of_rib(family).into())
+            .encode(Encoding::default())
+            .unwrap();
+        assert_eq!(decode(&bytes).unwrap().end_of_rib(), Some(family));
+    }
+    assert_eq!(decode(&update(&[8, 10], &[], &[])).unwrap().end_of_rib(), None);
+    let one = decode(&update(&[], &[0x80, 15, 4, 0, 2, 1, 0], &[])).unwrap();
+    assert_eq!(one.end_of_rib(), None);
 }
 
 /// Attribute, offset of the error behind the start of the attribute, kind, effect.
@@ -368,20 +380,17 @@ fn multiprotocol_errors_reset_the_session() {
     };
     let mut next_hop = MP_REACH.to_vec();
     next_hop[6] = 15;
-    assert_eq!(reset(&next_hop), (FIRST + 6, ErrorKind::NextHop, (3, 8)));
+    assert_eq!(reset(&next_hop), (FIRST + 6, ErrorKind::NextHop, (3, 9)));
     let mut prefix = MP_REACH.to_vec();
     prefix[24] = 129;
-    assert_eq!(
-        reset(&prefix),
-        (FIRST + 24, ErrorKind::PrefixLength(129), (3, 10))
-    );
+    assert_eq!(reset(&prefix), (FIRST + 24, ErrorKind::PrefixLength(129), (3, 9)));
     prefix[24] = 40;
-    assert_eq!(reset(&prefix), (FIRST + 24, ErrorKind::PrefixLength(40), (3, 10)));
+    assert_eq!(reset(&prefix), (FIRST + 24, ErrorKind::PrefixLength(40), (3, 9)));
     let truncated = ErrorKind::Truncated { wanted: 2, left: 1 };
-    assert_eq!(reset(&[0x80, 14, 1, 0]), (FIRST + 3, truncated, (3, 1)));
+    assert_eq!(reset(&[0x80, 14, 1, 0]), (FIRST + 3, truncated, (3, 9)));
     assert_eq!(
         reset(&[0x80, 15, 4, 0, 2, 1, 200]),
-        (FIRST + 6, ErrorKind::PrefixLength(200), (3, 10))
+        (FIRST + 6, ErrorKind::PrefixLength(200), (3, 9))
     );
     let again = [MP_REACH, MP_REACH].concat();
     assert_eq!(
@@ -395,7 +404,7 @@ fn multiprotocol_errors_reset_the_session() {
     let decoded = decode(&update(&[], &[&flags, ORIGIN, AS_PATH].concat(), &[])).unwrap();
     assert_eq!(decoded.effect(), Some(Effect::TreatAsWithdraw));
     assert_eq!(
-        decoded.withdrawn().copied().collect::<Vec<_>>(),
+        decoded.withdrawn().map(|nlri| nlri.prefix).collect::<Vec<_>>(),
         prefixes(&["2001:db8::/32"])
     );
     // A family nobody agreed on is not read.
@@ -482,7 +491,42 @@ fn host_bits_mean_nothing() {
     ))
     .unwrap();
     assert_eq!(
-        decoded.announced().copied().collect::<Vec<_>>(),
+        decoded.announced().map(|nlri| nlri.prefix).collect::<Vec<_>>(),
         prefixes(&["192.0.32.0/20"])
+    );
+}
+
+#[test]
+fn paths_with_identifiers_and_next_hops_of_the_other_family() {
+    let context = Context {
+        add_path: crate::Families::BOTH,
+        ..CONTEXT
+    };
+    // 192.0.2.0/24 twice, by way of 2001:db8::1.
+    let mut reach = vec![0x80, 14, 37, 0, 1, 1, 16];
+    reach.extend("2001:db8::1".parse::<std::net::Ipv6Addr>().unwrap().octets());
+    reach.extend([0, 0, 0, 0, 1, 24, 192, 0, 2, 0, 0, 0, 2, 24, 192, 0, 2]);
+    reach[2] = u8::try_from(reach.len() - 3).unwrap();
+    let bytes = update(&[0, 0, 0, 9, 8, 10], &[&reach, ORIGIN, AS_PATH].concat(), &[]);
+    let decoded = decode_in(context, &bytes).unwrap();
+    assert_eq!(decoded.effect(), None);
+    let prefix: IpNet = "192.0.2.0/24".parse().unwrap();
+    let path = |path_id| Nlri { prefix, path_id };
+    assert_eq!(decoded.announced().collect::<Vec<_>>(), [path(1), path(2)]);
+    let withdrawn: Vec<String> = decoded.withdrawn().map(|nlri| nlri.to_string()).collect();
+    assert_eq!(withdrawn, ["10.0.0.0/8 path 9"]);
+    let by: Vec<Reachable> = decoded.announced_by_next_hop().collect();
+    assert_eq!(
+        (by.len(), by[0].next_hop, by[0].nlri.len()),
+        (1, "2001:db8::1".parse().unwrap(), 2)
+    );
+    assert_eq!(
+        Message::Update(decoded.update.clone().into()).encode(context.into()),
+        Ok(bytes)
+    );
+    let cut = update(&[0, 0, 0, 9], &[], &[]);
+    assert_eq!(
+        verdict(&decode_in(context, &cut).unwrap_err()),
+        (25, ErrorKind::PathIdentifier, (3, 10))
     );
 }

@@ -32,7 +32,7 @@ fn decode(body: &[u8]) -> Open {
 #[test]
 fn ours() {
     let open = Open::new(65001, 9, Ipv4Addr::new(10, 0, 0, 1), Families::BOTH);
-    let bytes = Message::Open(open.clone()).encode(true).unwrap();
+    let bytes = Message::Open(open.clone()).encode(Encoding::default()).unwrap();
     let mut expected = vec![4, 0xfd, 0xe9, 0, 9, 10, 0, 0, 1, 28];
     expected.extend([
         2, 6, 1, 4, 0, 1, 0, 1, 2, 6, 1, 4, 0, 2, 0, 1, 2, 2, 2, 0, 2, 6, 65, 4, 0, 0, 0xfd, 0xe9,

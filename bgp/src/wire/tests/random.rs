@@ -19,6 +19,10 @@ fn prefix(family: Family) -> BoxedStrategy<IpNet> {
     }
 }
 
+fn plain(prefixes: Vec<IpNet>) -> Vec<Nlri> {
+    prefixes.into_iter().map(Nlri::from).collect()
+}
+
 fn path() -> impl Strategy<Value = Vec<AsPathSegment>> {
     let kind = prop_oneof![Just(SegmentKind::Set), Just(SegmentKind::Sequence)];
     let segment = (kind, vec(1..=u32::from(u16::MAX), 1..300)).prop_map(|(kind, asns)| AsPathSegment {
@@ -34,7 +38,7 @@ fn reach() -> impl Strategy<Value = MpReach> {
         family: Family::Ipv6,
         next_hop: Ipv6Addr::from(global).into(),
         link_local: link_local.map(Ipv6Addr::from),
-        prefixes,
+        prefixes: plain(prefixes),
     })
 }
 
@@ -73,7 +77,7 @@ fn attributes() -> impl Strategy<Value = Vec<Attribute>> {
             Attribute::ClusterList(clusters.into_iter().map(Ipv4Addr::from).collect()),
             Attribute::MpUnreach(MpUnreach {
                 family: Family::Ipv6,
-                prefixes: unreach,
+                prefixes: plain(unreach),
             }),
             Attribute::ExtendedCommunities(extended),
             Attribute::LargeCommunities(large),
@@ -103,9 +107,9 @@ fn attributes() -> impl Strategy<Value = Vec<Attribute>> {
 fn update() -> impl Strategy<Value = Update> {
     let nets = || vec(prefix(Family::Ipv4), 0..20);
     (nets(), attributes(), nets()).prop_map(|(withdrawn, attributes, nlri)| Update {
-        withdrawn,
+        withdrawn: plain(withdrawn),
         attributes,
-        nlri,
+        nlri: plain(nlri),
     })
 }
 
@@ -114,7 +118,7 @@ fn damaged() -> impl Strategy<Value = Vec<u8>> {
     (update(), vec((any::<prop::sample::Index>(), any::<u8>()), 1..6)).prop_filter_map(
         "longer than a message",
         |(update, damages)| {
-            let mut bytes = Message::Update(update.into()).encode(true).ok()?;
+            let mut bytes = Message::Update(update.into()).encode(Encoding::default()).ok()?;
             for (at, value) in damages {
                 let at = HEADER_LENGTH + at.index(bytes.len() - HEADER_LENGTH);
                 bytes[at] = value;
@@ -127,8 +131,8 @@ fn damaged() -> impl Strategy<Value = Vec<u8>> {
 proptest! {
     #[test]
     fn updates_come_back(update in update(), four_octet: bool) {
-        let Ok(bytes) = Message::Update(update.clone().into()).encode(four_octet) else { return Ok(()) };
-        let context = Context { four_octet, external: false };
+        let Ok(bytes) = Message::Update(update.clone().into()).encode(Encoding { four_octet, ..Encoding::default() }) else { return Ok(()) };
+        let context = Context { four_octet, ..Context::default() };
         let decoded = Message::decode(&bytes, context);
         prop_assert_eq!(decoded, Ok(Message::Update(update.into())));
     }
@@ -136,7 +140,7 @@ proptest! {
     #[test]
     fn opens_come_back(asn in 1..=u32::MAX, hold in 3..=u16::MAX, id in 1..=u32::MAX, ipv4: bool, ipv6: bool) {
         let open = Message::Open(Open::new(asn, hold, id.into(), Families { ipv4, ipv6 }));
-        prop_assert_eq!(Message::decode(&open.encode(true).unwrap(), CONTEXT), Ok(open));
+        prop_assert_eq!(Message::decode(&open.encode(Encoding::default()).unwrap(), CONTEXT), Ok(open));
     }
 
     #[test]
@@ -145,7 +149,7 @@ proptest! {
         let text = notification.to_string();
         prop_assert!(!text.chars().any(char::is_control));
         let message = Message::Notification(notification);
-        prop_assert_eq!(Message::decode(&message.encode(true).unwrap(), CONTEXT), Ok(message));
+        prop_assert_eq!(Message::decode(&message.encode(Encoding::default()).unwrap(), CONTEXT), Ok(message));
     }
 
     #[test]
@@ -153,7 +157,7 @@ proptest! {
         kind in 0..8_u8, body in vec(any::<u8>(), 0..600), four_octet: bool, external: bool,
     ) {
         let bytes = message(kind, &body);
-        if let Err(error) = Message::decode(&bytes, Context { four_octet, external }) {
+        if let Err(error) = Message::decode(&bytes, Context { four_octet, external, ..Context::default() }) {
             prop_assert!(error.offset <= bytes.len());
             prop_assert!((1..=7).contains(&error.notification().code));
         }
@@ -161,15 +165,15 @@ proptest! {
 
     #[test]
     fn no_damage_panics_and_what_was_read_can_be_written(bytes in damaged(), external: bool) {
-        match Message::decode(&bytes, Context { four_octet: true, external }) {
-            Ok(message) => prop_assert!(message.encode(true).is_ok()),
+        match Message::decode(&bytes, Context { external, ..CONTEXT }) {
+            Ok(message) => prop_assert!(message.encode(Encoding::default()).is_ok()),
             Err(error) => prop_assert!((HEADER_LENGTH..=bytes.len()).contains(&error.offset)),
         }
     }
 
     #[test]
     fn no_bytes_panic(bytes in vec(any::<u8>(), 0..200)) {
-        let length = frame_length(&bytes);
+        let length = frame_length(&bytes, false);
         prop_assert!(length.is_err() || bytes.len() < HEADER_LENGTH || bytes[..16] == [0xff; 16]);
         prop_assert!(Message::decode(&bytes, CONTEXT).is_err() || bytes[..16] == [0xff; 16]);
     }
