@@ -80,7 +80,9 @@ impl Speaker {
 
     pub fn handle(&mut self, now: Instant, input: Input<'_>) {
         self.dispatch(now, input);
-        self.shared.loc_rib.settle(&mut self.shared.outputs);
+        for output in self.shared.loc_rib.settle() {
+            self.shared.outputs.push_back(output);
+        }
     }
 
     fn dispatch(&mut self, now: Instant, input: Input<'_>) {

@@ -185,3 +185,6 @@ fn tie_reason(best: &TieBreaker, other: &TieBreaker) -> &'static str {
         "higher path identifier"
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,7 +3,7 @@
 //! Changes only mark prefixes; `settle` decides each marked prefix once and says what has become different. A
 //! prefix that this speaker announces itself stays its own: it is never handed to the kernel, and neither is one
 //! whose next hop is such a prefix.
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 
 use ipnet::IpNet;
 
@@ -118,7 +118,8 @@ impl LocRib {
     }
 
     /// To be called once after every input: one output for all that it has changed.
-    pub(crate) fn settle(&mut self, outputs: &mut VecDeque<Output>) {
+    pub(crate) fn settle(&mut self) -> Vec<Output> {
+        let mut outputs = Vec::new();
         let mut changes = Vec::new();
         for prefix in std::mem::take(&mut self.dirty) {
             let Some(entry) = self.table.get(&prefix) else {
@@ -137,9 +138,10 @@ impl LocRib {
             }
         }
         if !changes.is_empty() {
-            outputs.push_back(Output::Routes(changes));
+            outputs.push(Output::Routes(changes));
         }
-        self.next_hops.settle(outputs);
+        self.next_hops.settle(&mut outputs);
+        outputs
     }
 
     pub(super) fn decide(&self, prefix: &IpNet, entry: &Entry) -> Decision {

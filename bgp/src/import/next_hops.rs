@@ -3,7 +3,7 @@
 //! A next hop is asked for while a path has it (`Output::TrackNextHop`) and is taken as unreachable until the answer
 //! comes. Changes within one input meet before anything is said, so a path that is withdrawn and announced again
 //! asks nothing.
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 
 use ipnet::IpNet;
 
@@ -64,7 +64,7 @@ impl NextHops {
         }
     }
 
-    pub(crate) fn settle(&mut self, outputs: &mut VecDeque<Output>) {
+    pub(crate) fn settle(&mut self, outputs: &mut Vec<Output>) {
         for gateway in std::mem::take(&mut self.touched) {
             let Gateway { address, scope } = gateway;
             let Some(tracked) = self.table.get_mut(&gateway) else {
@@ -73,12 +73,12 @@ impl NextHops {
             let used = !tracked.users.is_empty();
             let asked = std::mem::replace(&mut tracked.asked, used);
             if used && !asked {
-                outputs.push_back(Output::TrackNextHop { address, scope });
+                outputs.push(Output::TrackNextHop { address, scope });
             }
             if !used {
                 self.table.remove(&gateway);
                 if asked {
-                    outputs.push_back(Output::UntrackNextHop { address, scope });
+                    outputs.push(Output::UntrackNextHop { address, scope });
                 }
             }
         }

@@ -194,3 +194,6 @@ fn insert<T: Ord>(values: &mut Vec<T>, value: T) {
     values.sort_unstable();
     values.dedup();
 }
+
+#[cfg(test)]
+mod tests;
