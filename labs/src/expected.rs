@@ -2,8 +2,10 @@
 //!
 //! A step runs a command in a node and looks for a subset of its JSON, for texts, or for their
 //! absence; or it does something to the lab (takes the power of a node, gives it back, kills a main
-//! process, cuts a link). Steps go in order: what is written after a power cut must hold after it.
+//! process, delays a link). A third kind looks at the frames of a capture. Steps go in order: what is written after a
+//! power cut must hold after it.
 
+mod frames;
 mod subset;
 
 use std::path::Path;
@@ -14,8 +16,10 @@ use serde::Deserialize;
 use crate::error::{Context, Error, Result};
 use crate::node::Node;
 use crate::running::Running;
+use crate::wire::{Direction, Impairment};
 use crate::words;
 
+use frames::{Frames, Marks};
 pub use subset::difference;
 
 /// Longest time for one try: a command that hangs does not use up the deadline of the step.
@@ -53,6 +57,19 @@ struct Step {
     kill: Option<String>,
     /// Starts the main process of a node again.
     start: Option<String>,
+    /// Delays the frames of a wired link, in both directions.
+    delay: Option<Delay>,
+    /// Names this point of time in all captures.
+    mark: Option<String>,
+    /// Looks at what was captured.
+    frames: Option<Frames>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct Delay {
+    link: String,
+    milliseconds: u16,
 }
 
 impl Expected {
@@ -67,9 +84,11 @@ impl Expected {
             Err(error) => return Err(error).context(|| path.display().to_string()),
         };
         let expected: Self = toml::from_str(&text).map_err(|error| fault(error.to_string()))?;
+        let mut marks = Vec::new();
         for (number, step) in (1..).zip(&expected.steps) {
-            step.check()
+            step.check(&marks)
                 .map_err(|message| fault(format!("step {number} ({}): {message}", step.title)))?;
+            marks.extend(step.mark.as_deref());
         }
         Ok(expected)
     }
@@ -83,16 +102,24 @@ impl Expected {
             .map(String::as_str)
     }
 
+    /// Whether a step takes the power of a node.
+    pub(crate) fn cuts(&self, node: &str) -> bool {
+        self.steps
+            .iter()
+            .any(|step| step.power_cut.as_deref() == Some(node))
+    }
+
     /// Carries out all steps; says on standard error how each went.
     ///
     /// # Errors
     /// The first step that does not hold at its deadline, with the last output seen.
     pub fn check(&self, running: &mut Running) -> Result<()> {
+        let mut marks = Marks::new();
         for (number, step) in (1..).zip(&self.steps) {
             let begin = Instant::now();
             let patience =
                 Duration::from_secs_f64(step.deadline.or(self.deadline).unwrap_or(30.0).clamp(0.0, 3600.0));
-            step.carry_out(running, patience)
+            step.carry_out(running, &mut marks, patience)
                 .map_err(|error| Error::Expectation(format!("step {number} ({}): {error}", step.title)))?;
             eprintln!(
                 "  ok {number:>2} {} ({:.1} s)",
@@ -115,9 +142,21 @@ impl Expected {
 }
 
 impl Step {
-    fn check(&self) -> Result<(), String> {
-        let actions = [&self.power_cut, &self.revive, &self.kill, &self.start];
-        let actions = actions.iter().filter(|action| action.is_some()).count();
+    fn check(&self, marks: &[&str]) -> Result<(), String> {
+        let actions = [&self.power_cut, &self.revive, &self.kill, &self.start, &self.mark];
+        let actions = actions.iter().filter(|action| action.is_some()).count()
+            + usize::from(self.delay.is_some())
+            + usize::from(self.frames.is_some());
+        if let Some(frames) = &self.frames {
+            frames.check()?;
+            if let Some(mark) = frames
+                .since
+                .as_ref()
+                .filter(|mark| !marks.contains(&mark.as_str()))
+            {
+                return Err(format!("frames: no mark `{mark}` before this step"));
+            }
+        }
         match (actions, &self.node, &self.run) {
             (1, None, None) => Ok(()),
             (0, Some(_), Some(run)) => match words::split(run) {
@@ -125,31 +164,59 @@ impl Step {
                 Ok(_) => Err("`run` is empty".into()),
                 Err(reason) => Err(format!("`run`: {reason}")),
             },
-            _ => Err("a step has either `node` and `run`, or one of power-cut, revive, kill, start".into()),
+            _ => Err(
+                "a step has either `node` and `run`, or one of power-cut, revive, kill, start, delay, mark, frames"
+                    .into(),
+            ),
         }
     }
 
-    fn carry_out(&self, running: &mut Running, patience: Duration) -> Result<()> {
+    fn carry_out(&self, running: &mut Running, marks: &mut Marks, patience: Duration) -> Result<()> {
+        if let Some(frames) = &self.frames {
+            return frames.poll(running.capture(frames.node.as_deref())?, marks, patience);
+        }
+        if let Some(mark) = &self.mark {
+            let stands = running
+                .captures()
+                .iter()
+                .map(|capture| Ok((capture.node().to_owned(), capture.settle()?)))
+                .collect::<Result<Vec<_>>>()?;
+            marks.insert(mark.clone(), stands);
+            return Ok(());
+        }
+        if let Some(words) = self.act(running, patience)? {
+            let node = self.node.as_deref().unwrap_or_default();
+            return self.poll(running.node(node)?, &words, patience);
+        }
+        Ok(())
+    }
+
+    /// Does what the step does to the lab, or returns the command that it polls.
+    fn act(&self, running: &mut Running, patience: Duration) -> Result<Option<Vec<String>>> {
         if let Some(node) = &self.power_cut {
-            return running.power_cut(node).map(drop);
+            running.power_cut(node)?;
         }
         if let Some(node) = &self.revive {
-            return running.revive(node);
+            running.revive(node)?;
         }
         if let Some(node) = &self.kill {
             let main = running.node(node)?.main();
             let main = main.ok_or_else(|| Error::Missing(format!("node {node} has no main process")))?;
             main.signal(nix::sys::signal::Signal::SIGKILL)?;
-            return main.wait_gone(patience);
+            main.wait_gone(patience)?;
         }
         if let Some(node) = &self.start {
-            return running.restart(node);
+            running.restart(node)?;
         }
-        let (Some(node), Some(run)) = (&self.node, &self.run) else {
-            return Ok(());
-        };
-        let words = words::split(run).map_err(|reason| Error::Missing(reason.to_owned()))?;
-        self.poll(running.node(node)?, &words, patience)
+        if let Some(Delay { link, milliseconds }) = &self.delay {
+            let impairment = Impairment {
+                delay_us: u64::from(*milliseconds) * 1000,
+                ..Impairment::default()
+            };
+            running.wire()?.impair(link, Direction::Both, impairment)?;
+        }
+        let words = self.run.as_deref().map(words::split).transpose();
+        words.map_err(|reason| Error::Missing(reason.to_owned()))
     }
 
     fn poll(&self, node: &Node, words: &[String], patience: Duration) -> Result<()> {

@@ -32,6 +32,10 @@ pub struct Settings {
     pub wires: Vec<[String; 2]>,
     /// Nodes that need certificates of one cluster in `../.run/pki` before the lab comes up.
     pub certificates: Vec<String>,
+    /// Ends of links whose frames are captured during a test; tshark must find nothing malformed in them.
+    pub capture: Vec<Endpoint>,
+    /// Rules of tshark's `-d`, for protocols on ports of their own.
+    pub decode: Vec<String>,
     /// Seed of the wire's randomness.
     pub seed: u64,
 }
@@ -122,6 +126,18 @@ impl Lab {
             }
             if !seen.insert(a) || !seen.insert(b) {
                 return fault(format!("wires: the link of {a} and {b} is named twice"));
+            }
+        }
+        let ends: BTreeSet<&Endpoint> = self.topology.links.iter().flat_map(|link| &link.ends).collect();
+        for end in &self.settings.capture {
+            if !ends.contains(end) {
+                return fault(format!("capture: {end} is not the end of a link"));
+            }
+            // A capture ends with the namespace it is made in.
+            if self.expected.cuts(&end.node) {
+                return fault(format!(
+                    "capture: {end} loses its power in a step; name the other end"
+                ));
             }
         }
         let path = self.folder.join("expected.toml");
@@ -245,6 +261,22 @@ topology:
                 "wires = [[\"a:eth1\", \"b:eth1\"], [\"b:eth1\", \"a:eth1\"]]",
                 "",
                 "named twice",
+            ),
+            ("capture = [\"a:eth2\"]", "", "not the end of a link"),
+            (
+                "capture = [\"a:eth1\"]",
+                &step("power-cut = \"a\""),
+                "loses its power",
+            ),
+            (
+                "",
+                &step("frames = { filter = \"bgp\", since = \"m\" }"),
+                "no mark `m`",
+            ),
+            (
+                "",
+                &step("frames = { filter = \"bgp\", values = [] }"),
+                "`values` without",
             ),
             ("", &step("node = \"c\"\nrun = \"x\""), "no such node: c"),
             ("", &step("power-cut = \"c\""), "no such node: c"),

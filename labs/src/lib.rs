@@ -18,6 +18,7 @@
 //! namespaces `clab-<lab>-<node>`, so that whatever crashes can be found and removed later.
 
 mod binaries;
+mod capture;
 mod certificates;
 mod clock;
 mod diagnostics;

@@ -18,6 +18,7 @@ use nix::fcntl::Flock;
 use nix::sys::signal::Signal;
 use serde::{Deserialize, Serialize};
 
+use crate::capture::{self, Capture};
 use crate::clock::monotonic_ns;
 use crate::error::{Context, Error, Result};
 use crate::lab::Lab;
@@ -36,6 +37,7 @@ pub struct Running {
     lab: Lab,
     nodes: BTreeMap<String, Node>,
     wire: Option<Wire>,
+    captures: Vec<Capture>,
     keep: bool,
     /// None when attached: looking must not wait for whoever runs the lab.
     _lock: Option<Flock<File>>,
@@ -68,6 +70,19 @@ impl Running {
     /// # Errors
     /// Not root, a program is missing, or a step failed; then nothing is left behind.
     pub fn up(lab: &Lab) -> Result<Self> {
+        Self::make(lab, false)
+    }
+
+    /// As [`Running::up`], and captures the links that `lab.toml` names from before the first main
+    /// process starts.
+    ///
+    /// # Errors
+    /// As for [`Running::up`].
+    pub fn captured(lab: &Lab) -> Result<Self> {
+        Self::make(lab, true)
+    }
+
+    fn make(lab: &Lab, captured: bool) -> Result<Self> {
         requirements::meet(lab)?;
         let lock = lock(lab)?;
         remove(lab)?;
@@ -84,10 +99,11 @@ impl Running {
             lab: lab.clone(),
             nodes: BTreeMap::new(),
             wire,
+            captures: Vec::new(),
             keep: false,
             _lock: Some(lock),
         };
-        running.build()?;
+        running.build(captured)?;
         Ok(running)
     }
 
@@ -114,6 +130,7 @@ impl Running {
             lab: lab.clone(),
             nodes,
             wire,
+            captures: Vec::new(),
             keep: true,
             _lock: None,
         })
@@ -221,16 +238,26 @@ impl Running {
         self.save()
     }
 
+    pub(crate) fn captures(&self) -> &[Capture] {
+        &self.captures
+    }
+
+    /// The capture of a node, or the only one.
+    pub(crate) fn capture(&self, node: Option<&str>) -> Result<&Capture> {
+        capture::of(&self.captures, node)
+    }
+
     /// Takes the lab down.
     ///
     /// # Errors
     /// Something could not be removed.
     pub fn down(mut self) -> Result<()> {
         self.keep = true;
+        self.captures.clear();
         remove(&self.lab)
     }
 
-    fn build(&mut self) -> Result<()> {
+    fn build(&mut self, captured: bool) -> Result<()> {
         let folder = self.lab.run_folder();
         // Side by side, and all of them to their end: a first process must not be left half-way.
         let nodes = self.lab.topology.nodes.iter();
@@ -257,6 +284,9 @@ impl Running {
             self.start_wire()?;
         }
         self.save()?;
+        if captured {
+            self.captures = Capture::start_all(&self.lab)?;
+        }
         self.prepare()?;
         self.nodes.values_mut().try_for_each(Node::start)?;
         self.save()
@@ -306,6 +336,7 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
+        self.captures.clear();
         if !self.keep
             && let Err(error) = remove(&self.lab)
         {

@@ -1,21 +1,24 @@
-//! A lab as a test: up, all steps of `expected.toml`, down; diagnostics if a step does not hold.
+//! A lab as a test: up, all steps of `expected.toml`, the verdict of tshark, down; diagnostics if something does not hold.
 
+use crate::capture::Capture;
 use crate::error::{Error, Result};
 use crate::lab::Lab;
 use crate::running::Running;
 
-/// Brings a lab up, carries out the steps of `expected.toml`, and takes it down unless `keep`. A
-/// failure leaves diagnostics in the run folder.
+/// Brings a lab up, carries out the steps of `expected.toml`, and takes it down unless `keep`. What
+/// was captured meanwhile must be free of marks. A failure leaves diagnostics in the run folder, beside the captures.
 ///
 /// # Errors
 /// The lab does not come up or is not what is expected of it.
 pub fn test(lab: &Lab, keep: bool) -> Result<()> {
-    let mut running = Running::up(lab)?;
+    let mut running = Running::captured(lab)?;
     if keep {
         running.keep();
     }
     let expected = lab.expected.clone();
-    if let Err(error) = expected.check(&mut running) {
+    let held = expected.check(&mut running);
+    let held = held.and_then(|()| running.captures().iter().try_for_each(Capture::check));
+    if let Err(error) = held {
         let kept = running.diagnose().map_or_else(
             |fault| format!("no diagnostics: {fault}"),
             |folder| format!("diagnostics in {}", folder.display()),

@@ -389,3 +389,72 @@ text = ["1 received"]
     assert!(std::fs::read_to_string(addresses).unwrap().contains("10.9.0.1"));
     assert_eq!(traces("t-steps"), [""; 0]);
 }
+
+/// A lab with nothing but its steps: `b` listens on port 179, `a` sends it what `bytes` prints.
+fn bgp_of_hand(name: &str, bytes: &str, more: &str) -> labs::Result<()> {
+    let folder = folder(name, false);
+    std::fs::write(folder.lab.join("lab.toml"), "capture = [\"a:eth1\"]\n").unwrap();
+    let listen = "socat -u TCP-LISTEN:179,reuseaddr,fork OPEN:/dev/null";
+    let steps = format!(
+        r#"
+deadline = 10
+[[step]]
+title = "somebody listens"
+node = "b"
+run = "sh -c 'pidof socat >/dev/null || (setsid {listen} >/dev/null 2>&1 &) ; pidof socat'"
+[[step]]
+title = "before"
+mark = "before"
+[[step]]
+title = "sent"
+node = "a"
+run = "bash -c 'exec 3<>/dev/tcp/10.9.0.2/179 && printf \"{bytes}\" >&3 && echo sent'"
+text = ["sent"]
+{more}
+"#
+    );
+    std::fs::write(folder.lab.join("expected.toml"), steps).unwrap();
+    labs::test(&Lab::load(&folder.lab)?, false)
+}
+
+/// Sixteen 0xff, as printf inside a shell inside TOML writes them.
+fn marker() -> String {
+    r"\\xff".repeat(16)
+}
+
+#[test]
+fn a_capture_counts_frames_and_passes_what_is_well_formed() {
+    let keepalive = format!("{}{}", marker(), r"\\x00\\x13\\x04");
+    let step = |frames: &str| format!("[[step]]\ntitle = \"seen\"\ndeadline = 2\nframes = {{ {frames} }}\n");
+    let holds =
+        step("filter = 'bgp.type == 4', since = 'before', count = 1, field = 'bgp.type', values = ['4']");
+    bgp_of_hand("tkeepalive", &keepalive, &holds).unwrap();
+    for (frames, reason) in [
+        ("filter = 'bgp.type == 4', count = 2", "1 frames instead of 2"),
+        ("filter = 'bgp.type == 2'", "none"),
+        (
+            "filter = 'bgp', field = 'bgp.type', values = ['4', '4']",
+            "instead of",
+        ),
+        ("filter = 'bgp', then = 'bgp.type == 3'", "was not seen behind"),
+    ] {
+        let error = bgp_of_hand("tkeepalive", &keepalive, &step(frames))
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains(reason), "{frames}: {error}");
+    }
+}
+
+#[test]
+fn a_capture_with_a_malformed_message_or_without_bgp_fails_the_lab() {
+    // An UPDATE that says 200 bytes of attributes and has four.
+    let update = format!(
+        "{}{}",
+        marker(),
+        r"\\x00\\x1b\\x02\\x00\\x00\\x00\\xc8\\x40\\x01\\x01\\x00"
+    );
+    let error = bgp_of_hand("tmalformed", &update, "").unwrap_err().to_string();
+    assert!(error.contains("tshark finds malformed frames"), "{error}");
+    let error = bgp_of_hand("tsilent", "hello", "").unwrap_err().to_string();
+    assert!(error.contains("holds no BGP"), "{error}");
+}

@@ -5,16 +5,18 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
-use bgp::{BfdMode, ConnectionId, Event, Input, Output, PeerId, Speaker};
+use bgp::{BfdMode, ConnectionId, Input, Output, PeerId, RouteQuery, RouteStatus, Speaker};
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, oneshot};
-use tracing::{debug, info, warn};
+use tracing::debug;
 
+use super::command::{Answer, CommandError, NamedRoute};
 use super::connection::{Connection, Ends, SocketEvent};
+use super::neighbors::{Neighbors, Told};
+use super::report::{Report, Update};
 use super::{Command, EstablishedSink, Setup, listener, status};
 use crate::desired::{Neighbor, NeighborKey};
 use crate::status::StatusBoard;
-use crate::timeline::Timeline;
 
 /// Events of sockets that may wait for the driver; then the readers wait, and TCP with them.
 const EVENTS: usize = 256;
@@ -26,10 +28,9 @@ const STATUS_INTERVAL: Duration = Duration::from_secs(1);
 pub(super) struct Driver {
     speaker: Speaker,
     listen: Vec<SocketAddr>,
-    peers: BTreeMap<NeighborKey, Peer>,
+    neighbors: Neighbors,
     /// The last word of BFD by address; it may come before the neighbour does.
     verdicts: BTreeMap<IpAddr, bool>,
-    next_peer: u32,
     connections: BTreeMap<ConnectionId, Connection>,
     /// Ended while something was sent over them; the speaker has to hear of it.
     lost: Vec<ConnectionId>,
@@ -38,15 +39,10 @@ pub(super) struct Driver {
     all_closed: Option<mpsc::Receiver<()>>,
     incoming: Option<mpsc::Receiver<SocketEvent>>,
     established: EstablishedSink,
-    timeline: Timeline,
+    report: Report,
     board: StatusBoard,
     /// Something happened that the status should show.
     changed: bool,
-}
-
-struct Peer {
-    id: PeerId,
-    bfd: bool,
 }
 
 impl Driver {
@@ -56,16 +52,15 @@ impl Driver {
         Self {
             speaker: Speaker::new(setup.speaker),
             listen: setup.listen,
-            peers: BTreeMap::new(),
+            neighbors: Neighbors::default(),
             verdicts: BTreeMap::new(),
-            next_peer: 1,
             connections: BTreeMap::new(),
             lost: Vec::new(),
             ends: Ends { events, alive },
             all_closed: Some(all_closed),
             incoming: Some(incoming),
             established: setup.established,
-            timeline: setup.timeline,
+            report: Report::new(setup.timeline),
             board: setup.board,
             changed: true,
         }
@@ -98,12 +93,11 @@ impl Driver {
                     self.drain_events(&mut incoming);
                     self.handle(Input::Timeout);
                 }
-                _ = publish.tick() => self.changed = true,
+                _ = publish.tick() => self.tick(),
             }
             if std::mem::take(&mut self.changed) {
-                self.board
-                    .neighbors
-                    .publish(status::neighbors(&self.speaker, Instant::now()));
+                let neighbors = status::neighbors(&self.speaker, &self.neighbors, Instant::now());
+                self.board.neighbors.publish(neighbors);
             }
         }
     }
@@ -127,65 +121,156 @@ impl Driver {
         }
     }
 
+    /// Once a second: interfaces may have come, or been made anew.
+    fn tick(&mut self) {
+        for told in self.neighbors.settle_all() {
+            self.tell_speaker(told);
+        }
+        self.changed = true;
+    }
+
     fn command(&mut self, command: Command) {
         match command {
             Command::PutNeighbor(neighbor) => self.put_neighbor(*neighbor),
             Command::PutSettings(settings) => {
+                self.neighbors.set_templates(&settings.dynamic);
                 self.handle(Input::SetLadders(settings.ladders));
                 self.handle(Input::SetDynamic(settings.dynamic));
             }
-            Command::RemoveNeighbor(key) => {
-                if let Some(address) = key.address() {
-                    self.verdicts.remove(&address);
-                }
-                if let Some(peer) = self.peers.remove(&key) {
-                    self.handle(Input::RemovePeer(peer.id));
-                }
-            }
+            Command::RemoveNeighbor(key) => self.remove_neighbor(&key),
             Command::SetAnnouncements(announcements) => self.handle(Input::SetAnnouncements(announcements)),
             Command::SetRole { instance, preference } => self.handle(Input::SetRole { instance, preference }),
             Command::Bfd { remote, up } => self.bfd(remote, up),
+            Command::Enable { neighbor, done } => self.for_neighbor(&neighbor, done, Self::enable),
+            Command::Disable {
+                neighbor,
+                communication,
+                done,
+            } => self.for_neighbor(&neighbor, done, |driver, id| driver.disable(id, communication)),
+            Command::Refresh {
+                neighbor,
+                direction,
+                families,
+                done,
+            } => self.for_neighbor(&neighbor, done, |driver, peer| {
+                driver.handle(Input::Refresh {
+                    peer,
+                    direction,
+                    families,
+                });
+            }),
+            Command::Routes {
+                neighbor,
+                query,
+                answer,
+            } => {
+                // Whoever asked may be gone.
+                let _ = answer.send(self.routes(neighbor.as_ref(), query));
+            }
             Command::Shutdown(done) => self.shutdown(done),
         }
         self.changed = true;
     }
 
-    fn put_neighbor(&mut self, neighbor: Neighbor) {
-        let next = PeerId(self.next_peer);
-        let peer = self
-            .peers
-            .entry(neighbor.key)
-            .or_insert(Peer { id: next, bfd: false });
-        if peer.id == next {
-            self.next_peer = self.next_peer.wrapping_add(1);
+    fn for_neighbor(&mut self, key: &NeighborKey, done: Answer<()>, act: impl FnOnce(&mut Self, PeerId)) {
+        let found = self.neighbors.find(key);
+        if let Some(id) = found {
+            act(self, id);
         }
-        let id = peer.id;
-        let bfd = neighbor.peer.bfd != BfdMode::Off;
-        let lost_bfd = peer.bfd && !bfd;
-        peer.bfd = bfd;
-        let verdict = self.verdicts.get(&neighbor.peer.address).copied().filter(|_| bfd);
-        self.handle(Input::AddPeer(id, Box::new(neighbor.peer)));
+        let answer = found
+            .map(|_| ())
+            .ok_or_else(|| CommandError::NoNeighbor(key.to_string()));
+        // Whoever asked may be gone.
+        let _ = done.send(answer);
+    }
+
+    fn put_neighbor(&mut self, neighbor: Neighbor) {
+        let (id, lost_bfd) = self.neighbors.put(neighbor);
+        if let Some(told) = self.neighbors.settle(id) {
+            self.tell_speaker(told);
+        }
+        if lost_bfd {
+            // Without BFD nothing holds the session back any more.
+            self.handle(Input::BfdUp(id));
+        }
+    }
+
+    fn tell_speaker(&mut self, told: Told) {
+        let id = told.id;
+        let bfd = told.config.bfd != BfdMode::Off;
+        let verdict = self.verdicts.get(&told.config.address).copied().filter(|_| bfd);
+        self.handle(Input::AddPeer(id, Box::new(told.config)));
+        if let Some(communication) = told.disabled {
+            self.handle(Input::Disable {
+                peer: id,
+                communication,
+            });
+        }
         match verdict {
             Some(true) => self.handle(Input::BfdUp(id)),
             Some(false) => self.handle(Input::BfdDown(id)),
-            // Without BFD nothing holds the session back any more.
-            None if lost_bfd => self.handle(Input::BfdUp(id)),
             None => {}
+        }
+    }
+
+    fn remove_neighbor(&mut self, key: &NeighborKey) {
+        if let Some(address) = key.address() {
+            self.verdicts.remove(&address);
+        }
+        if let Some(peer) = self.neighbors.remove(key) {
+            self.handle(Input::RemovePeer(peer.id));
+            self.report.forget(peer.id);
         }
     }
 
     fn bfd(&mut self, remote: IpAddr, up: bool) {
         // Sessions are those of the configuration: this does not grow beyond it.
         self.verdicts.insert(remote, up);
-        let Some(id) = self
-            .peers
-            .get(&NeighborKey::Address(remote))
-            .filter(|peer| peer.bfd)
-            .map(|peer| peer.id)
-        else {
-            return;
+        let judged: Vec<PeerId> = self
+            .neighbors
+            .named()
+            .filter(|(key, peer)| key.address() == Some(remote) && peer.config.bfd != BfdMode::Off)
+            .map(|(_, peer)| peer.id)
+            .collect();
+        for id in judged {
+            self.handle(if up { Input::BfdUp(id) } else { Input::BfdDown(id) });
+        }
+    }
+
+    fn enable(&mut self, id: PeerId) {
+        if let Some(peer) = self.neighbors.peer_mut(id) {
+            peer.disabled = None;
+        }
+        self.handle(Input::Enable(id));
+        self.report.enabled(&self.neighbors.name(id));
+    }
+
+    fn disable(&mut self, id: PeerId, communication: String) {
+        if let Some(peer) = self.neighbors.peer_mut(id) {
+            peer.disabled = Some(communication.clone());
+        }
+        self.report.disabled(&self.neighbors.name(id), &communication);
+        self.handle(Input::Disable {
+            peer: id,
+            communication,
+        });
+    }
+
+    fn routes(
+        &self,
+        neighbor: Option<&NeighborKey>,
+        mut query: RouteQuery,
+    ) -> Result<Vec<NamedRoute>, CommandError> {
+        if let Some(key) = neighbor {
+            let found = self.neighbors.find(key);
+            query.peer = Some(found.ok_or_else(|| CommandError::NoNeighbor(key.to_string()))?);
+        }
+        let routes = self.speaker.routes(&query);
+        let named = |route: RouteStatus| NamedRoute {
+            neighbor: self.neighbors.name(route.peer),
+            route,
         };
-        self.handle(if up { Input::BfdUp(id) } else { Input::BfdDown(id) });
+        Ok(routes.into_iter().map(named).collect())
     }
 
     /// Says Cease to everybody; `done` is told when the last connection has delivered it.
@@ -289,8 +374,14 @@ impl Driver {
                 router_id,
                 hold_time,
                 ..
-            } => self.peer_up(peer, router_id, hold_time),
-            Output::PeerDown { peer, reason } => self.peer_down(peer, &reason),
+            } => {
+                self.session_changed(peer, true);
+                self.report.up(&self.neighbors.name(peer), router_id, hold_time);
+            }
+            Output::PeerDown { peer, reason } => {
+                self.session_changed(peer, false);
+                self.report.down(&self.neighbors.name(peer), &reason);
+            }
             Output::UpdateSent {
                 peer,
                 announced,
@@ -298,35 +389,26 @@ impl Driver {
                 messages,
                 cause,
                 summary,
-            } => {
-                let neighbor = self.address_of(peer);
-                let cause = status::cause(&cause);
-                self.timeline.record(
-                    "update-sent",
-                    [
-                        ("neighbor", neighbor.clone().into()),
-                        ("cause", cause.clone().into()),
-                        ("announced", announced.into()),
-                        ("withdrawn", withdrawn.into()),
-                        ("messages", messages.into()),
-                        ("attributes", summary.clone().into()),
-                    ],
-                );
-                info!(
-                    neighbor,
-                    cause,
+            } => self.report.update(
+                &self.neighbors.name(peer),
+                Update {
                     announced,
                     withdrawn,
-                    attributes = summary,
-                    "UPDATE sent"
-                );
-            }
+                    messages,
+                    cause,
+                    summary,
+                },
+            ),
+            Output::DynamicPeer {
+                peer,
+                address,
+                present,
+            } => self.neighbors.dynamic(peer, address, present),
             Output::Routes(_)
             | Output::TrackNextHop { .. }
             | Output::UntrackNextHop { .. }
-            | Output::DynamicPeer { .. }
             | Output::Monitor(_) => {}
-            Output::Event { peer, event } => self.log(peer, &event),
+            Output::Event { peer, event } => self.report.event(peer, &self.neighbors.name(peer), &event),
         }
     }
 
@@ -344,79 +426,16 @@ impl Driver {
         }
     }
 
-    fn peer_up(&mut self, peer: PeerId, router_id: std::net::Ipv4Addr, hold_time: Option<Duration>) {
-        self.changed = true;
-        self.tell(peer, true);
-        let neighbor = self.address_of(peer);
-        let hold_ms = hold_time.map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
-        self.timeline.record(
-            "bgp-up",
-            [
-                ("neighbor", neighbor.clone().into()),
-                ("router_id", router_id.to_string().into()),
-                ("hold_time_ms", hold_ms.into()),
-            ],
-        );
-        info!(neighbor, %router_id, "BGP session established");
-    }
-
-    fn peer_down(&mut self, peer: PeerId, reason: &str) {
-        self.changed = true;
-        self.tell(peer, false);
-        let neighbor = self.address_of(peer);
-        self.timeline.record(
-            "bgp-down",
-            [("neighbor", neighbor.clone().into()), ("reason", reason.into())],
-        );
-        warn!(neighbor, reason, "BGP session down");
-    }
-
     /// A neighbour that was removed is of no interest any more.
-    fn tell(&mut self, id: PeerId, established: bool) {
-        let known = self.peers.iter().find(|(_, peer)| peer.id == id);
-        if let Some(address) = known.and_then(|(key, _)| key.address()) {
+    fn session_changed(&mut self, id: PeerId, established: bool) {
+        self.changed = true;
+        if let Some(peer) = self.neighbors.peer_mut(id) {
+            peer.note = None;
+        }
+        let named = self.neighbors.key(id).is_some();
+        if let Some(address) = self.neighbors.address(id).filter(|_| named) {
             (self.established)(address, established);
         }
-    }
-
-    fn log(&self, peer: PeerId, event: &Event) {
-        let neighbor = self.address_of(peer);
-        match event {
-            Event::ConnectFailed { reason } => debug!(neighbor, reason, "BGP connect failed"),
-            Event::ConnectionLost { reason } => info!(neighbor, reason, "BGP connection lost"),
-            Event::Collision { closed } => {
-                debug!(neighbor, connection = closed.0, "BGP connection collision")
-            }
-            Event::UpdateError { effect, detail } => warn!(neighbor, effect, detail, "malformed UPDATE"),
-            Event::NoNextHop { family } => {
-                warn!(neighbor, %family, "no next hop to announce: set `next-hop` of the neighbour");
-            }
-            Event::MaxPrefixesNear { family, count, limit } => {
-                warn!(neighbor, %family, count, limit, "the neighbour announces almost too many prefixes");
-            }
-            Event::MaxPrefixesExceeded { family, limit } => {
-                warn!(neighbor, %family, limit, "the neighbour announces too many prefixes");
-            }
-            Event::NoPolicy { direction } => {
-                warn!(neighbor, ?direction, "no policy: nothing is exchanged (RFC 8212)");
-            }
-            Event::StaleRoutes {
-                family,
-                count,
-                long_lived,
-            } => {
-                info!(neighbor, %family, count, long_lived, "routes of the neighbour are kept while it restarts");
-            }
-            Event::RouteLeak { prefix } => warn!(neighbor, %prefix, "route leak (RFC 9234)"),
-            Event::SendHoldExpired => warn!(neighbor, "the neighbour does not read (RFC 9687)"),
-        }
-    }
-
-    fn address_of(&self, id: PeerId) -> String {
-        self.peers.iter().find(|(_, peer)| peer.id == id).map_or_else(
-            || format!("removed neighbour {}", id.0),
-            |(address, _)| address.to_string(),
-        )
     }
 }
 
@@ -430,6 +449,8 @@ async fn until(deadline: Option<Instant>) {
 #[cfg(test)]
 mod tests {
     use bgp::{BfdState, PeerConfig, SpeakerConfig};
+
+    use crate::timeline::Timeline;
 
     use super::*;
 

@@ -1,24 +1,46 @@
 //! The speaker as the API shows it.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::{Duration, Instant};
 
-use api::{Neighbor, Route};
-use bgp::{BfdState, Cause, PeerStatus, RouteStatus, Speaker};
+use api::Neighbor;
+use bgp::{BfdState, PeerStatus, Speaker};
 
-/// Routes shown per neighbour.
-const ROUTES: usize = 1000;
+use super::neighbors::Neighbors;
 
-pub(super) fn neighbors(speaker: &Speaker, now: Instant) -> Vec<Neighbor> {
-    let mut peers = speaker.peers();
-    peers.sort_by_key(|peer| peer.address);
-    peers.iter().map(|peer| neighbor(speaker, peer, now)).collect()
+/// Routes are not part of it: there may be a hundred thousand, see `Command::Routes`.
+pub(super) fn neighbors(speaker: &Speaker, neighbors: &Neighbors, now: Instant) -> Vec<Neighbor> {
+    let mut known: Vec<Neighbor> = speaker
+        .peers()
+        .iter()
+        .map(|peer| neighbor(neighbors, peer, now))
+        .collect();
+    let waiting = neighbors.named().filter_map(|(key, peer)| {
+        let reason = peer.told.as_ref().err()?;
+        Some(Neighbor {
+            address: key.to_string(),
+            description: peer.config.description.clone(),
+            state: "idle".to_owned(),
+            bfd: "unknown".to_owned(),
+            last_error: Some(reason.clone()),
+            ..Neighbor::default()
+        })
+    });
+    known.extend(waiting);
+    known.sort_by(|a, b| key(&a.address).cmp(&key(&b.address)));
+    known
 }
 
-fn neighbor(speaker: &Speaker, peer: &PeerStatus, now: Instant) -> Neighbor {
+/// Addresses by value, before names.
+fn key(name: &str) -> (bool, Option<IpAddr>, &str) {
+    let address = name.parse().ok();
+    (address.is_none(), address, name)
+}
+
+fn neighbor(neighbors: &Neighbors, peer: &PeerStatus, now: Instant) -> Neighbor {
     let counters = peer.counters;
     Neighbor {
-        address: peer.address.to_string(),
+        address: neighbors.name(peer.id),
         remote_as: peer.remote_as.unwrap_or(0),
         description: peer.description.clone(),
         state: peer.state.to_string(),
@@ -45,45 +67,8 @@ fn neighbor(speaker: &Speaker, peer: &PeerStatus, now: Instant) -> Neighbor {
         flaps: counters.flaps,
         attributes_discarded: counters.attributes_discarded,
         treated_as_withdraw: counters.treated_as_withdraw,
-        last_error: peer.last_error.clone(),
-        routes: speaker
-            .adj_rib_out(peer.id)
-            .iter()
-            .take(ROUTES)
-            .map(route)
-            .collect(),
-    }
-}
-
-fn route(route: &RouteStatus) -> Route {
-    let attributes = &route.attributes;
-    Route {
-        prefix: route.prefix.to_string(),
-        next_hop: route.next_hop.to_string(),
-        as_path: attributes.as_path.asns().collect(),
-        med: attributes.med.unwrap_or(0),
-        local_pref: attributes.local_pref,
-        communities: attributes
-            .communities
-            .iter()
-            .map(|value| community(*value))
-            .collect(),
-    }
-}
-
-/// `65535:0`, as operators write it.
-fn community(value: u32) -> String {
-    format!("{}:{}", value >> 16, value & 0xffff)
-}
-
-/// Why routes were sent, in one word or two.
-pub(super) fn cause(cause: &Cause) -> String {
-    match cause {
-        Cause::SessionUp => "session-up".to_owned(),
-        Cause::Role { preference, .. } => format!("role {preference}"),
-        Cause::Announcements => "announcements".to_owned(),
-        Cause::Configuration => "configuration".to_owned(),
-        Cause::RouteRefresh { family } => format!("route-refresh {family}"),
+        last_error: neighbors.note(peer.id).or_else(|| peer.last_error.clone()),
+        ..Neighbor::default()
     }
 }
 

@@ -1,0 +1,219 @@
+//! The neighbours by name: which the speaker knows, under which id, and why it does not know one yet.
+//!
+//! A link-local address counts on its interface only, so its neighbour is told to the speaker with the index of
+//! that interface, and again when the interface was removed and made anew. Until it exists the neighbour waits.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+
+use bgp::{BfdMode, DynamicPeers, PeerConfig, PeerId, Transport};
+use nix::net::if_::if_nametoindex;
+
+use crate::desired::{Neighbor, NeighborKey};
+
+/// A neighbour with a name.
+#[derive(Debug)]
+pub(super) struct Peer {
+    pub(super) id: PeerId,
+    /// As configured.
+    pub(super) config: PeerConfig,
+    /// As the speaker was told; `Err`: why it was not.
+    pub(super) told: Result<PeerConfig, String>,
+    /// What the sockets know about the last failure, in words.
+    pub(super) note: Option<String>,
+    /// Shut down by an operator, with this word.
+    pub(super) disabled: Option<String>,
+}
+
+/// Something that the speaker has to hear.
+#[derive(Debug)]
+pub(super) struct Told {
+    pub(super) id: PeerId,
+    pub(super) config: PeerConfig,
+    /// Disabled before the speaker knew of it.
+    pub(super) disabled: Option<String>,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Neighbors {
+    named: BTreeMap<NeighborKey, Peer>,
+    /// Those of a prefix, while they are there.
+    dynamic: BTreeMap<PeerId, IpAddr>,
+    templates: Vec<DynamicPeers>,
+    next: u32,
+}
+
+impl Neighbors {
+    /// A new neighbour, or a new configuration. Returns its id and whether BFD no longer judges it.
+    pub(super) fn put(&mut self, neighbor: Neighbor) -> (PeerId, bool) {
+        let config = neighbor.peer;
+        if let Some(peer) = self.named.get_mut(&neighbor.key) {
+            let lost_bfd = peer.config.bfd != BfdMode::Off && config.bfd == BfdMode::Off;
+            peer.config = config;
+            return (peer.id, lost_bfd);
+        }
+        self.next = self.next.wrapping_add(1);
+        let id = PeerId(self.next);
+        let peer = Peer {
+            id,
+            config,
+            told: Err(String::new()),
+            note: None,
+            disabled: None,
+        };
+        self.named.insert(neighbor.key, peer);
+        (id, false)
+    }
+
+    pub(super) fn remove(&mut self, key: &NeighborKey) -> Option<Peer> {
+        self.named.remove(key)
+    }
+
+    /// What the speaker has to be told of one neighbour: nothing, as long as nothing has changed.
+    pub(super) fn settle(&mut self, id: PeerId) -> Option<Told> {
+        let (key, peer) = self.named.iter_mut().find(|(_, peer)| peer.id == id)?;
+        match resolve(key, &peer.config) {
+            Ok(config) if peer.told.as_ref() == Ok(&config) => None,
+            Ok(config) => {
+                let new = peer.told.is_err();
+                peer.told = Ok(config.clone());
+                Some(Told {
+                    id,
+                    config,
+                    disabled: peer.disabled.clone().filter(|_| new),
+                })
+            }
+            Err(reason) => {
+                // One that the speaker knows stays: its connections fail, and its retry timer goes on.
+                if peer.told.is_err() {
+                    peer.told = Err(reason);
+                }
+                None
+            }
+        }
+    }
+
+    /// What has to be told because interfaces came or were made anew.
+    pub(super) fn settle_all(&mut self) -> Vec<Told> {
+        let on_interfaces: Vec<PeerId> = self
+            .named
+            .iter()
+            .filter(|(key, _)| !matches!(key, NeighborKey::Address(_)))
+            .map(|(_, peer)| peer.id)
+            .collect();
+        on_interfaces
+            .into_iter()
+            .filter_map(|id| self.settle(id))
+            .collect()
+    }
+
+    pub(super) fn named(&self) -> impl Iterator<Item = (&NeighborKey, &Peer)> {
+        self.named.iter()
+    }
+
+    pub(super) fn peer_mut(&mut self, id: PeerId) -> Option<&mut Peer> {
+        self.named.values_mut().find(|peer| peer.id == id)
+    }
+
+    pub(super) fn key(&self, id: PeerId) -> Option<&NeighborKey> {
+        self.named
+            .iter()
+            .find(|(_, peer)| peer.id == id)
+            .map(|(key, _)| key)
+    }
+
+    /// By its name, or by its address when that is clear.
+    pub(super) fn find(&self, key: &NeighborKey) -> Option<PeerId> {
+        if let Some(peer) = self.named.get(key) {
+            return Some(peer.id);
+        }
+        let NeighborKey::Address(address) = key else {
+            return None;
+        };
+        let dynamic = self.dynamic.iter().filter(|(_, at)| *at == address);
+        let named = self
+            .named
+            .values()
+            .filter(|peer| peer.told.as_ref().is_ok_and(|config| config.address == *address));
+        let mut found = dynamic.map(|(id, _)| *id).chain(named.map(|peer| peer.id));
+        found.next().filter(|_| found.next().is_none())
+    }
+
+    /// For people.
+    pub(super) fn name(&self, id: PeerId) -> String {
+        match (self.key(id), self.dynamic.get(&id)) {
+            (Some(key), _) => key.to_string(),
+            (None, Some(address)) => address.to_string(),
+            (None, None) => format!("removed neighbour {}", id.0),
+        }
+    }
+
+    /// What the sockets know about its last failure.
+    pub(super) fn note(&self, id: PeerId) -> Option<String> {
+        let peer = self.named.values().find(|peer| peer.id == id)?;
+        peer.note.clone()
+    }
+
+    /// Where the neighbour is, if it is one.
+    pub(super) fn address(&self, id: PeerId) -> Option<IpAddr> {
+        let named = self.named.values().find(|peer| peer.id == id);
+        let told = named.and_then(|peer| peer.told.as_ref().ok());
+        told.map(|config| config.address)
+            .or_else(|| self.dynamic.get(&id).copied())
+    }
+
+    pub(super) fn set_templates(&mut self, templates: &[DynamicPeers]) {
+        self.templates = templates.to_vec();
+    }
+
+    pub(super) fn dynamic(&mut self, id: PeerId, address: IpAddr, present: bool) {
+        if present {
+            self.dynamic.insert(id, address);
+        } else {
+            self.dynamic.remove(&id);
+        }
+    }
+
+    #[allow(dead_code, reason = "the listener asks it next")]
+    /// What the sockets of whoever is at this address need; `None`: nobody is expected there.
+    pub(super) fn transport_for(&self, remote: SocketAddr) -> Option<&Transport> {
+        let address = remote.ip();
+        let scope = match remote {
+            SocketAddr::V4(_) => 0,
+            SocketAddr::V6(remote) => remote.scope_id(),
+        };
+        let named = self
+            .named
+            .values()
+            .filter_map(|peer| peer.told.as_ref().ok())
+            .find(|config| config.address == address && (config.scope == 0 || config.scope == scope));
+        let template = || {
+            self.templates
+                .iter()
+                .filter(|template| template.prefix.contains(&address))
+                .max_by_key(|template| template.prefix.prefix_len())
+        };
+        named
+            .map(|config| &config.transport)
+            .or_else(|| template().map(|template| &template.template.transport))
+    }
+}
+
+/// The configuration with the scope that the kernel needs, or what is missing.
+fn resolve(key: &NeighborKey, config: &PeerConfig) -> Result<PeerConfig, String> {
+    let (NeighborKey::LinkLocal(_, interface) | NeighborKey::Interface(interface)) = key else {
+        return Ok(config.clone());
+    };
+    let scope =
+        if_nametoindex(interface.as_str()).map_err(|_| format!("there is no interface {interface}"))?;
+    match key {
+        NeighborKey::LinkLocal(address, _) => Ok(PeerConfig {
+            address: IpAddr::V6(*address),
+            scope,
+            ..config.clone()
+        }),
+        NeighborKey::Interface(_) | NeighborKey::Address(_) => {
+            Err(format!("waiting for a router advertisement on {interface}"))
+        }
+    }
+}
