@@ -1,5 +1,6 @@
 #!/bin/sh
-# FRR without its init script: zebra, then bfdd, then bgpd, which stays in the foreground.
+# FRR without its init script: zebra, then bfdd where it is configured, then bgpd, which stays in the foreground. After
+# the death of bgpd alone, started again, it finds the others running.
 set -e
 install -d -o frr -g frr /run/frr
 daemon() {
@@ -8,6 +9,9 @@ daemon() {
     install -o frr -g frr -m 640 /etc/baton-lab/"$name".conf /etc/frr/"$name".conf
     /usr/lib/frr/"$name" -u frr -g frr -f /etc/frr/"$name".conf -i /run/frr/"$name".pid -P 0 --log stdout "$@"
 }
-daemon zebra -d
-daemon bfdd -d
+for other in zebra bfdd; do
+    if [ -e /etc/baton-lab/$other.conf ] && ! pidof $other >/dev/null; then
+        daemon $other -d
+    fi
+done
 daemon bgpd

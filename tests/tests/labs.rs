@@ -51,6 +51,31 @@ fn every_lab_is_a_test_here() {
 }
 
 #[test]
+fn bgp_guards() {
+    run("bgp-guards");
+}
+
+#[test]
+fn bgp_peers() {
+    run("bgp-peers");
+}
+
+#[test]
+fn bgp_restart() {
+    run("bgp-restart");
+}
+
+#[test]
+fn bgp_unnumbered() {
+    run("bgp-unnumbered");
+}
+
+#[test]
+fn calico_mesh() {
+    run("calico-mesh");
+}
+
+#[test]
 fn failover() {
     run("failover");
 }
