@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use api::{BfdSession, Counter, FlowTable, HaStatus, Neighbor, NodeStatus, Service, SyncPeer};
 
+use crate::bgp_driver::Refused;
 use crate::desired::{Protocol, ServiceKey};
 use crate::handoff::{Fold, Handoff};
 
@@ -79,6 +80,8 @@ pub struct Board {
     pub counters: Slot<Vec<Counter>>,
     /// By the BGP driver.
     pub neighbors: Slot<Vec<Neighbor>>,
+    /// By the BGP driver: connections that were closed at once.
+    pub bgp_refused: Slot<Refused>,
     /// By the BFD thread.
     pub bfd: Slot<Vec<BfdSession>>,
     pub bfd_thread: Slot<BfdThread>,
@@ -102,6 +105,7 @@ impl Default for StatusBoard {
             flows: Slot::default(),
             counters: Slot::default(),
             neighbors: Slot::default(),
+            bgp_refused: Slot::default(),
             bfd: Slot::default(),
             bfd_thread: Slot::default(),
             ha: Slot::default(),

@@ -11,7 +11,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use api::Event;
-use bgp::{Announcement, BfdMode, Families, NextHops, PeerConfig, Preference, SpeakerConfig};
+use bgp::{
+    Announcement, BfdMode, Families, Hops, NextHops, PeerConfig, Preference, SpeakerConfig, Transport,
+};
 use lb_user::apply::Speaker as _;
 use lb_user::bgp_driver::{self, BgpHandle, Command};
 use lb_user::desired::Neighbor;
@@ -35,11 +37,13 @@ impl Bird {
         let folder = tempfile::tempdir().unwrap();
         let config = folder.path().join("bird.conf");
         let passive = if passive { "passive on;" } else { "" };
+        // What an external neighbour on the link expects (RFC 5082); inside an AS we do not use it.
+        let security = if local_as == 65001 { "" } else { "ttl security on;" };
         let text = format!(
             "router id 10.0.0.2;
              protocol device {{}}
              protocol bgp lb {{
-                 local {ROUTER} as {local_as}; neighbor 192.0.2.1 as 65001; {passive}
+                 local {ROUTER} as {local_as}; neighbor 192.0.2.1 as 65001; {passive} {security}
                  hold time 9; connect delay time 1; error wait time 1,2; connect retry time 1;
                  ipv4 {{ import all; export none; }};
                  ipv6 {{ import all; export none; }};
@@ -106,8 +110,17 @@ fn neighbor(remote_as: u32, passive: bool) -> Neighbor {
         ipv6: Some("2001:db8::1".parse().unwrap()),
         ..NextHops::default()
     };
+    let hops = if remote_as == 65001 {
+        Hops::Limit(64)
+    } else {
+        Hops::Security(1)
+    };
     let peer = PeerConfig {
         passive,
+        transport: Transport {
+            hops,
+            ..Transport::default()
+        },
         families: Families::BOTH,
         next_hops,
         bfd: BfdMode::On,

@@ -23,7 +23,7 @@ const BIRD: &str = "
     protocol device {}
     protocol bfd { interface \"eth0\" { min rx interval 30 ms; min tx interval 30 ms; multiplier 5; }; }
     protocol bgp lb {
-        local 192.0.2.2 as 65000; neighbor 192.0.2.1 as 65001; bfd on;
+        local 192.0.2.2 as 65000; neighbor 192.0.2.1 as 65001; bfd on; ttl security on;
         hold time 9; connect delay time 1; error wait time 1,2; connect retry time 1;
         ipv4 { import all; export none; };
     }";

@@ -1,28 +1,34 @@
-//! One TCP connection of the speaker: a task that reads, and a queue of bytes that could not be written at once.
+//! One TCP connection of the speaker: a task that watches the socket, and a queue of bytes that could not be
+//! written at once.
 //!
-//! Writing is tried where it is asked for, so that an UPDATE reaches the kernel before the next line of the
-//! driver runs; only what the socket does not take waits for the task. The queue is bounded: a neighbour that does
-//! not read costs memory up to the bound, then its connection.
+//! Reading and writing are the driver's, in its turn: a bounded read for each connection that has something, so
+//! that one neighbour's flood delays the others by one read. Writing is tried where it is asked for, so that an
+//! UPDATE reaches the kernel before the next line of the driver runs; only what the socket does not take waits.
+//! The queue is bounded: a neighbour that does not read costs memory up to the bound, then its connection.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
+use std::os::fd::AsRawFd;
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use bgp::ConnectionId;
+use bgp::{ConnectionId, PeerId, Transport};
+use nix::sys::socket::{MsgFlags, recv};
 use socket2::SockRef;
-use tokio::net::{TcpSocket, TcpStream};
+use tokio::io::Interest;
+use tokio::net::TcpStream;
 use tokio::sync::{Notify, mpsc};
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
-/// Bytes that may wait for a neighbour. A table of ten thousand VIPs needs a tenth of it.
-const QUEUE: usize = 4 << 20;
-/// Largest single read.
-const READ: usize = 64 * 1024;
-/// How long a connect may take. The speaker usually gives up earlier.
-const CONNECT: Duration = Duration::from_secs(20);
+use super::authentication::Dropped;
+use super::connect::connect;
+
+/// Bytes that may wait for a neighbour: a hundred thousand IPv6 VIPs, announced and changed, are half of it.
+const QUEUE: usize = 8 << 20;
+/// Largest single read. It bounds what the others wait for.
+pub(super) const READ: usize = 16 * 1024;
 /// How long a closed connection may take to deliver its last message.
 const LINGER: Duration = Duration::from_secs(1);
 /// CS6, network control: BGP must not queue behind the traffic that it steers.
@@ -32,17 +38,15 @@ const TOS_NETWORK_CONTROL: u32 = 0xc0;
 pub(super) enum SocketEvent {
     Connected {
         connection: ConnectionId,
-        result: io::Result<TcpStream>,
+        /// The error is for people.
+        result: Result<TcpStream, String>,
     },
     Accepted {
         stream: TcpStream,
         remote: SocketAddr,
     },
-    Received {
-        connection: ConnectionId,
-        bytes: Vec<u8>,
-    },
-    Closed {
+    /// There is something to read, or room to write what waits.
+    Ready {
         connection: ConnectionId,
     },
 }
@@ -57,39 +61,98 @@ pub(super) struct Ends {
 
 /// The driver's side of a connection.
 pub(super) enum Connection {
-    Connecting(AbortHandle),
+    Connecting(Box<Connecting>),
     Open { shared: Rc<Shared>, task: AbortHandle },
+}
+
+/// A connect under way.
+pub(super) struct Connecting {
+    pub(super) peer: PeerId,
+    pub(super) transport: Transport,
+    /// What the kernel had dropped when it began.
+    pub(super) dropped: Dropped,
+    pub(super) since: Instant,
+    task: AbortHandle,
 }
 
 /// What the driver and the task of a connection share; both run on the one thread.
 pub(super) struct Shared {
     stream: TcpStream,
-    waiting: RefCell<Vec<u8>>,
-    /// There is something to write, or to stop for.
+    waiting: RefCell<Waiting>,
+    /// Something changed for the task: bytes wait, the driver is done with it, or it shall stop.
     wake: Notify,
-    closing: std::cell::Cell<bool>,
+    /// The driver has been told and has not been there yet.
+    told: Cell<bool>,
+    closing: Cell<bool>,
+}
+
+/// Bytes that the socket did not take; those before `start` have left.
+#[derive(Default)]
+struct Waiting {
+    bytes: Vec<u8>,
+    start: usize,
+}
+
+impl Waiting {
+    fn rest(&self) -> &[u8] {
+        self.bytes.get(self.start..).unwrap_or_default()
+    }
+
+    fn advance(&mut self, written: usize) {
+        self.start = (self.start + written).min(self.bytes.len());
+        // Moving what remains costs no more than what has left.
+        if self.start * 2 >= self.bytes.len() {
+            self.bytes.drain(..self.start);
+            self.start = 0;
+        }
+    }
+}
+
+/// What one read brought.
+pub(super) enum Read {
+    Bytes(usize),
+    Nothing,
+    End,
+}
+
+impl Read {
+    fn of(received: io::Result<usize>) -> io::Result<Self> {
+        match received {
+            Ok(0) => Ok(Read::End),
+            Ok(length) => Ok(Read::Bytes(length)),
+            Err(error) if [io::ErrorKind::WouldBlock, io::ErrorKind::Interrupted].contains(&error.kind()) => {
+                Ok(Read::Nothing)
+            }
+            Err(error) => Err(error),
+        }
+    }
 }
 
 impl Connection {
     /// Starts to connect; the outcome arrives as [`SocketEvent::Connected`].
     pub(super) fn connect(
         connection: ConnectionId,
-        local: Option<IpAddr>,
+        peer: PeerId,
+        transport: Transport,
         remote: SocketAddr,
         ends: Ends,
     ) -> Self {
+        let asked = transport.clone();
         let task = tokio::task::spawn_local(async move {
-            let result = match timeout(CONNECT, connect(local, remote)).await {
-                Ok(result) => result,
-                Err(_) => Err(io::Error::from(io::ErrorKind::TimedOut)),
-            };
+            let result = connect(asked, remote).await;
             // The driver is gone only when the daemon ends.
             let _ = ends
                 .events
                 .send(SocketEvent::Connected { connection, result })
                 .await;
         });
-        Connection::Connecting(task.abort_handle())
+        Connection::Connecting(Box::new(Connecting {
+            peer,
+            transport,
+            dropped: Dropped::now(),
+            since: Instant::now(),
+            task: task.abort_handle(),
+        }))
     }
 
     /// Takes over a stream that is open.
@@ -99,10 +162,18 @@ impl Connection {
             stream,
             waiting: RefCell::default(),
             wake: Notify::new(),
-            closing: std::cell::Cell::new(false),
+            told: Cell::new(false),
+            closing: Cell::new(false),
         });
-        let task = tokio::task::spawn_local(serve(connection, Rc::clone(&shared), ends)).abort_handle();
+        let task = tokio::task::spawn_local(watch(connection, Rc::clone(&shared), ends)).abort_handle();
         Connection::Open { shared, task }
+    }
+
+    pub(super) fn shared(&self) -> Option<&Rc<Shared>> {
+        match self {
+            Connection::Connecting(_) => None,
+            Connection::Open { shared, .. } => Some(shared),
+        }
     }
 
     /// Writes now what the socket takes, keeps the rest. An error means that the connection is lost.
@@ -116,7 +187,7 @@ impl Connection {
     /// Delivers what was sent, then closes; does not wait for it.
     pub(super) fn close(self) {
         match self {
-            Connection::Connecting(task) => task.abort(),
+            Connection::Connecting(connecting) => connecting.task.abort(),
             Connection::Open { shared, .. } => {
                 shared.closing.set(true);
                 shared.wake.notify_one();
@@ -127,9 +198,9 @@ impl Connection {
     /// Ends a connection that is lost, with everything that still waits in it.
     pub(super) fn abort(self) {
         match self {
-            Connection::Connecting(task) => task.abort(),
+            Connection::Connecting(connecting) => connecting.task.abort(),
             Connection::Open { shared, task } => {
-                if shared.has_waiting() {
+                if shared.waiting() > 0 {
                     // Or the kernel would keep what it has for a neighbour that does not read. Without it only
                     // memory is kept, and for a while.
                     let _ = SockRef::from(&shared.stream).set_linger(Some(Duration::ZERO));
@@ -143,7 +214,7 @@ impl Connection {
 impl Shared {
     fn send(&self, bytes: &[u8]) -> io::Result<()> {
         let mut waiting = self.waiting.borrow_mut();
-        let written = if waiting.is_empty() {
+        let written = if waiting.rest().is_empty() {
             self.try_write(bytes)?
         } else {
             0
@@ -152,13 +223,13 @@ impl Shared {
         if rest.is_empty() {
             return Ok(());
         }
-        if waiting.len() + rest.len() > QUEUE {
+        if waiting.rest().len() + rest.len() > QUEUE {
             return Err(io::Error::new(
                 io::ErrorKind::WriteZero,
                 "the neighbour does not read",
             ));
         }
-        waiting.extend_from_slice(rest);
+        waiting.bytes.extend_from_slice(rest);
         self.wake.notify_one();
         Ok(())
     }
@@ -170,28 +241,40 @@ impl Shared {
         }
     }
 
-    fn flush(&self) -> io::Result<()> {
+    /// Writes what waits as far as there is room. Returns how much that was.
+    pub(super) fn flush(&self) -> io::Result<usize> {
         let mut waiting = self.waiting.borrow_mut();
-        let written = self.try_write(&waiting)?.min(waiting.len());
-        waiting.drain(..written);
-        Ok(())
+        if waiting.rest().is_empty() {
+            return Ok(0);
+        }
+        let written = self.try_write(waiting.rest())?;
+        waiting.advance(written);
+        Ok(written)
     }
 
-    fn has_waiting(&self) -> bool {
-        !self.waiting.borrow().is_empty()
+    /// Bytes that wait.
+    pub(super) fn waiting(&self) -> usize {
+        self.waiting.borrow().rest().len()
     }
-}
 
-async fn connect(local: Option<IpAddr>, remote: SocketAddr) -> io::Result<TcpStream> {
-    let socket = if remote.is_ipv4() {
-        TcpSocket::new_v4()?
-    } else {
-        TcpSocket::new_v6()?
-    };
-    if let Some(local) = local {
-        socket.bind(SocketAddr::new(local, 0))?;
+    /// One read, after the reactor has told that there is something.
+    pub(super) fn read(&self, buffer: &mut [u8]) -> io::Result<Read> {
+        let receive =
+            || recv(self.stream.as_raw_fd(), buffer, MsgFlags::MSG_DONTWAIT).map_err(io::Error::from);
+        Read::of(self.stream.try_io(Interest::READABLE, receive))
     }
-    socket.connect(remote).await
+
+    /// One read, whether the reactor knows of something or not.
+    pub(super) fn read_anyway(&self, buffer: &mut [u8]) -> io::Result<Read> {
+        let received = recv(self.stream.as_raw_fd(), buffer, MsgFlags::MSG_DONTWAIT);
+        Read::of(received.map_err(io::Error::from))
+    }
+
+    /// The driver has been there: the task may watch again.
+    pub(super) fn served(&self) {
+        self.told.set(false);
+        self.wake.notify_one();
+    }
 }
 
 /// Options that make the session better but not possible: failures are of no consequence.
@@ -204,53 +287,48 @@ fn prepare(stream: &TcpStream) {
     };
 }
 
-/// The task of an open connection.
-async fn serve(connection: ConnectionId, shared: Rc<Shared>, ends: Ends) {
-    let mut buffer = vec![0; READ];
+/// The task of an open connection: one piece of news at a time, so that no connection fills the driver's queue.
+async fn watch(connection: ConnectionId, shared: Rc<Shared>, ends: Ends) {
     while !shared.closing.get() {
-        let alive = tokio::select! {
-            biased;
-            () = shared.wake.notified() => Ok(true),
-            ready = shared.stream.writable(), if shared.has_waiting() => ready.and_then(|()| shared.flush()).map(|()| true),
-            ready = shared.stream.readable() => match ready.and_then(|()| read(&shared.stream, &mut buffer)) {
-                Ok(Some([])) => Ok(false),
-                Ok(Some(bytes)) => {
-                    let bytes = bytes.to_vec();
-                    Ok(ends.events.send(SocketEvent::Received { connection, bytes }).await.is_ok())
-                }
-                Ok(None) => Ok(true),
-                Err(error) => Err(error),
-            },
+        if shared.told.get() {
+            shared.wake.notified().await;
+            continue;
+        }
+        let interest = if shared.waiting() > 0 {
+            Interest::READABLE | Interest::WRITABLE
+        } else {
+            Interest::READABLE
         };
-        if !matches!(alive, Ok(true)) && !shared.closing.get() {
-            let _ = ends.events.send(SocketEvent::Closed { connection }).await;
-            return;
+        tokio::select! {
+            biased;
+            () = shared.wake.notified() => {}
+            // What an error is the driver finds out.
+            _ = shared.stream.ready(interest) => {
+                shared.told.set(true);
+                if ends.events.send(SocketEvent::Ready { connection }).await.is_err() {
+                    return;
+                }
+            }
         }
     }
-    let _ = timeout(LINGER, finish(&shared, &mut buffer)).await;
-}
-
-/// `None`: nothing there after all.
-fn read<'a>(stream: &TcpStream, buffer: &'a mut [u8]) -> io::Result<Option<&'a [u8]>> {
-    match stream.try_read(buffer) {
-        Ok(length) => Ok(buffer.get(..length)),
-        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
-        Err(error) => Err(error),
-    }
+    let _ = timeout(LINGER, finish(&shared)).await;
 }
 
 /// Delivers the last messages. Reads on until the neighbour closes: unread bytes would make the kernel send a
 /// RST, which can overtake a NOTIFICATION.
-async fn finish(shared: &Shared, buffer: &mut [u8]) -> io::Result<()> {
-    while shared.has_waiting() {
+async fn finish(shared: &Shared) -> io::Result<()> {
+    let mut buffer = vec![0; READ];
+    while shared.waiting() > 0 {
         shared.stream.writable().await?;
         shared.flush()?;
     }
     SockRef::from(&shared.stream).shutdown(std::net::Shutdown::Write)?;
     loop {
         shared.stream.readable().await?;
-        if matches!(read(&shared.stream, buffer)?, Some([])) {
-            return Ok(());
+        match shared.stream.try_read(&mut buffer) {
+            Ok(0) => return Ok(()),
+            Err(error) if error.kind() != io::ErrorKind::WouldBlock => return Err(error),
+            Ok(_) | Err(_) => {}
         }
     }
 }

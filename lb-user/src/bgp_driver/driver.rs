@@ -1,48 +1,55 @@
 //! The loop around the speaker: inputs in, outputs executed at once and in order.
 
-use std::collections::BTreeMap;
-use std::io;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use bgp::{BfdMode, ConnectionId, Input, Output, PeerId, RouteQuery, RouteStatus, Speaker};
-use tokio::net::TcpStream;
 use tokio::sync::{mpsc, oneshot};
-use tracing::debug;
 
+use super::authentication::Dropped;
 use super::command::{Answer, CommandError, NamedRoute};
-use super::connection::{Connection, Ends, SocketEvent};
+use super::connection::{Connection, Ends, READ, SocketEvent};
+use super::listener::{Listeners, Refused};
 use super::neighbors::{Neighbors, Told};
 use super::report::{Report, Update};
-use super::{Command, EstablishedSink, Setup, listener, status};
+use super::{Command, EstablishedSink, Setup, status};
 use crate::desired::{Neighbor, NeighborKey};
 use crate::status::StatusBoard;
 
-/// Events of sockets that may wait for the driver; then the readers wait, and TCP with them.
+/// Events of sockets that may wait for the driver; then the tasks wait, and TCP with them.
 const EVENTS: usize = 256;
-/// Events handled before the timer and the commands get their turn.
-const BURST: usize = 64;
 /// The status is published at least this often.
 const STATUS_INTERVAL: Duration = Duration::from_secs(1);
 
 pub(super) struct Driver {
-    speaker: Speaker,
+    pub(super) speaker: Speaker,
     listen: Vec<SocketAddr>,
-    neighbors: Neighbors,
+    pub(super) listeners: Listeners,
+    pub(super) neighbors: Neighbors,
     /// The last word of BFD by address; it may come before the neighbour does.
     verdicts: BTreeMap<IpAddr, bool>,
-    connections: BTreeMap<ConnectionId, Connection>,
+    pub(super) connections: BTreeMap<ConnectionId, Connection>,
     /// Ended while something was sent over them; the speaker has to hear of it.
-    lost: Vec<ConnectionId>,
-    ends: Ends,
+    pub(super) lost: Vec<ConnectionId>,
+    /// What waits in them has changed; the speaker has to hear of it.
+    pub(super) backlogged: BTreeSet<ConnectionId>,
+    pub(super) ends: Ends,
     /// Ends when no connection lives any more.
     all_closed: Option<mpsc::Receiver<()>>,
     incoming: Option<mpsc::Receiver<SocketEvent>>,
     established: EstablishedSink,
-    report: Report,
-    board: StatusBoard,
+    pub(super) report: Report,
+    pub(super) board: StatusBoard,
+    /// For reading.
+    pub(super) buffer: Vec<u8>,
+    /// As told last.
+    pub(super) refused: Refused,
+    pub(super) dropped: Dropped,
     /// Something happened that the status should show.
     changed: bool,
+    /// The listeners have to hear of the neighbours again.
+    guests_changed: bool,
 }
 
 impl Driver {
@@ -52,17 +59,23 @@ impl Driver {
         Self {
             speaker: Speaker::new(setup.speaker),
             listen: setup.listen,
+            listeners: Listeners::none(),
             neighbors: Neighbors::default(),
             verdicts: BTreeMap::new(),
             connections: BTreeMap::new(),
             lost: Vec::new(),
+            backlogged: BTreeSet::new(),
             ends: Ends { events, alive },
             all_closed: Some(all_closed),
             incoming: Some(incoming),
             established: setup.established,
             report: Report::new(setup.timeline),
             board: setup.board,
+            buffer: vec![0; READ],
+            refused: Refused::default(),
+            dropped: Dropped::now(),
             changed: true,
+            guests_changed: true,
         }
     }
 
@@ -70,54 +83,57 @@ impl Driver {
         let Some(mut incoming) = self.incoming.take() else {
             return;
         };
-        for address in &self.listen {
-            listener::spawn(*address, self.ends.events.clone());
-        }
+        self.listeners = Listeners::spawn(&self.listen, &self.ends.events);
         let mut publish = tokio::time::interval(STATUS_INTERVAL);
         publish.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
+            self.publish();
             let deadline = self.speaker.poll_timeout();
+            // News of sockets comes last, because under load there always is some. Each brings one bounded read.
             tokio::select! {
                 biased;
                 command = commands.recv() => match command {
                     Some(command) => self.command(command),
                     None => return,
                 },
-                Some(event) = incoming.recv() => {
-                    self.event(event);
-                    self.drain_events(&mut incoming);
-                }
                 () = until(deadline) => {
-                    // What has arrived counts before the deadline does.
-                    tokio::task::yield_now().await;
-                    self.drain_events(&mut incoming);
+                    // Also what lies in the sockets and is not known yet: a late thread must not take its own
+                    // lateness for a silent neighbour.
+                    self.sweep();
                     self.handle(Input::Timeout);
                 }
                 _ = publish.tick() => self.tick(),
-            }
-            if std::mem::take(&mut self.changed) {
-                let neighbors = status::neighbors(&self.speaker, &self.neighbors, Instant::now());
-                self.board.neighbors.publish(neighbors);
+                Some(event) = incoming.recv() => self.event(event),
             }
         }
     }
 
-    fn drain_events(&mut self, incoming: &mut mpsc::Receiver<SocketEvent>) {
-        for _ in 0..BURST {
-            let Ok(event) = incoming.try_recv() else { return };
-            self.event(event);
+    /// What others see of what has changed.
+    fn publish(&mut self) {
+        if std::mem::take(&mut self.guests_changed) {
+            self.listeners.expect(self.neighbors.guests());
+        }
+        if std::mem::take(&mut self.changed) {
+            let neighbors = status::neighbors(&self.speaker, &self.neighbors, Instant::now());
+            self.board.neighbors.publish(neighbors);
         }
     }
 
     /// One input, then everything that follows from it.
-    fn handle(&mut self, input: Input<'_>) {
+    pub(super) fn handle(&mut self, input: Input<'_>) {
         self.speaker.handle(Instant::now(), input);
         loop {
             while let Some(output) = self.speaker.poll_output() {
                 self.execute(output);
             }
-            let Some(connection) = self.lost.pop() else { return };
-            self.speaker.handle(Instant::now(), Input::Closed { connection });
+            if let Some(connection) = self.lost.pop() {
+                self.speaker.handle(Instant::now(), Input::Closed { connection });
+            } else if let Some((connection, waiting)) = self.next_backlog() {
+                let backlog = Input::Backlog { connection, waiting };
+                self.speaker.handle(Instant::now(), backlog);
+            } else {
+                return;
+            }
         }
     }
 
@@ -126,6 +142,7 @@ impl Driver {
         for told in self.neighbors.settle_all() {
             self.tell_speaker(told);
         }
+        self.look_at_entrance();
         self.changed = true;
     }
 
@@ -134,6 +151,7 @@ impl Driver {
             Command::PutNeighbor(neighbor) => self.put_neighbor(*neighbor),
             Command::PutSettings(settings) => {
                 self.neighbors.set_templates(&settings.dynamic);
+                self.guests_changed = true;
                 self.handle(Input::SetLadders(settings.ladders));
                 self.handle(Input::SetDynamic(settings.dynamic));
             }
@@ -196,6 +214,7 @@ impl Driver {
     }
 
     fn tell_speaker(&mut self, told: Told) {
+        self.guests_changed = true;
         let id = told.id;
         let bfd = told.config.bfd != BfdMode::Off;
         let verdict = self.verdicts.get(&told.config.address).copied().filter(|_| bfd);
@@ -218,6 +237,7 @@ impl Driver {
             self.verdicts.remove(&address);
         }
         if let Some(peer) = self.neighbors.remove(key) {
+            self.guests_changed = true;
             self.handle(Input::RemovePeer(peer.id));
             self.report.forget(peer.id);
         }
@@ -289,86 +309,16 @@ impl Driver {
         });
     }
 
-    fn event(&mut self, event: SocketEvent) {
-        match event {
-            SocketEvent::Connected { connection, result } => self.connected(connection, result),
-            SocketEvent::Accepted { stream, remote } => self.accepted(stream, remote),
-            SocketEvent::Received { connection, bytes } => {
-                // After a close the reader may still have something; the speaker has forgotten the connection.
-                if self.connections.contains_key(&connection) {
-                    self.handle(Input::Received {
-                        connection,
-                        bytes: &bytes,
-                    });
-                }
-            }
-            SocketEvent::Closed { connection } => {
-                if let Some(lost) = self.connections.remove(&connection) {
-                    lost.abort();
-                    self.handle(Input::Closed { connection });
-                }
-            }
-        }
-    }
-
-    fn connected(&mut self, connection: ConnectionId, result: io::Result<TcpStream>) {
-        if !self.connections.contains_key(&connection) {
-            return;
-        }
-        let opened = result.and_then(|stream| Ok((stream.local_addr()?, stream)));
-        match opened {
-            Ok((local, stream)) => {
-                let open = Connection::open(connection, stream, self.ends.clone());
-                self.connections.insert(connection, open);
-                self.handle(Input::Connected { connection, local });
-            }
-            Err(error) => {
-                self.connections.remove(&connection);
-                self.handle(Input::ConnectFailed {
-                    connection,
-                    reason: error.to_string(),
-                });
-            }
-        }
-    }
-
-    fn accepted(&mut self, stream: TcpStream, remote: SocketAddr) {
-        let Some(peer) = self.speaker.peer_for(remote) else {
-            debug!(%remote, "BGP connection from an address that is no neighbour");
-            return;
-        };
-        let Ok(local) = stream.local_addr() else { return };
-        let connection = self.speaker.allocate_connection();
-        self.connections.insert(
-            connection,
-            Connection::open(connection, stream, self.ends.clone()),
-        );
-        self.handle(Input::Accepted {
-            connection,
-            peer,
-            local,
-        });
-    }
-
     fn execute(&mut self, output: Output) {
         match output {
             Output::Connect {
+                peer,
                 connection,
                 transport,
                 remote,
-                ..
-            } => {
-                let local = transport.local_address;
-                let connecting = Connection::connect(connection, local, remote, self.ends.clone());
-                self.connections.insert(connection, connecting);
-            }
+            } => self.connect(peer, connection, transport, remote),
             Output::Send { connection, bytes } => self.send(connection, &bytes),
-            Output::Close { connection } => {
-                self.lost.retain(|lost| *lost != connection);
-                if let Some(closing) = self.connections.remove(&connection) {
-                    closing.close();
-                }
-            }
+            Output::Close { connection } => self.close(connection),
             Output::PeerUp {
                 peer,
                 router_id,
@@ -412,26 +362,10 @@ impl Driver {
         }
     }
 
-    fn send(&mut self, connection: ConnectionId, bytes: &[u8]) {
-        let Some(open) = self.connections.get(&connection) else {
-            return;
-        };
-        if let Err(error) = open.send(bytes) {
-            debug!(%error, "BGP connection lost while writing");
-            // At once: whatever was sent after the gap would be read as if nothing were missing.
-            if let Some(lost) = self.connections.remove(&connection) {
-                lost.abort();
-            }
-            self.lost.push(connection);
-        }
-    }
-
     /// A neighbour that was removed is of no interest any more.
     fn session_changed(&mut self, id: PeerId, established: bool) {
         self.changed = true;
-        if let Some(peer) = self.neighbors.peer_mut(id) {
-            peer.note = None;
-        }
+        self.neighbors.set_note(id, None);
         let named = self.neighbors.key(id).is_some();
         if let Some(address) = self.neighbors.address(id).filter(|_| named) {
             (self.established)(address, established);
@@ -449,6 +383,8 @@ async fn until(deadline: Option<Instant>) {
 #[cfg(test)]
 mod tests {
     use bgp::{BfdState, PeerConfig, SpeakerConfig};
+    use std::io;
+    use tokio::net::TcpStream;
 
     use crate::timeline::Timeline;
 

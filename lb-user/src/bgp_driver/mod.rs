@@ -11,12 +11,19 @@
 //! or for the failover path. Sending to the handle never blocks. Commands come first, then bytes that have
 //! arrived, then the timer, so that a late thread does not take its own lateness for a silent neighbour.
 
+mod authentication;
+mod budget;
 mod command;
+mod connect;
 mod connection;
 mod driver;
+mod guests;
+mod hops;
 mod listener;
 mod neighbors;
 mod report;
+mod socket_option;
+mod sockets;
 mod status;
 
 use std::io;
@@ -27,6 +34,7 @@ use bgp::SpeakerConfig;
 use tokio::sync::mpsc;
 
 pub use self::command::{Answer, BgpHandle, Command, CommandError, NamedRoute, channel};
+pub use self::listener::Refused;
 use crate::realtime;
 use crate::status::StatusBoard;
 use crate::timeline::Timeline;

@@ -6,9 +6,10 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 
-use bgp::{BfdMode, DynamicPeers, PeerConfig, PeerId, Transport};
+use bgp::{BfdMode, DynamicPeers, PeerConfig, PeerId};
 use nix::net::if_::if_nametoindex;
 
+use super::guests::{Guest, Guests, host, scope};
 use crate::desired::{Neighbor, NeighborKey};
 
 /// A neighbour with a name.
@@ -174,28 +175,48 @@ impl Neighbors {
         }
     }
 
-    #[allow(dead_code, reason = "the listener asks it next")]
-    /// What the sockets of whoever is at this address need; `None`: nobody is expected there.
-    pub(super) fn transport_for(&self, remote: SocketAddr) -> Option<&Transport> {
-        let address = remote.ip();
-        let scope = match remote {
-            SocketAddr::V4(_) => 0,
-            SocketAddr::V6(remote) => remote.scope_id(),
+    /// Whom the listeners expect.
+    pub(super) fn guests(&self) -> Guests {
+        let named = self.named.values().filter_map(|peer| {
+            let config = peer.told.as_ref().ok()?;
+            Some(Guest {
+                net: host(config.address),
+                scope: config.scope,
+                transport: config.transport.clone(),
+            })
+        });
+        let templates = self.templates.iter().map(|dynamic| Guest {
+            net: dynamic.prefix.trunc(),
+            scope: 0,
+            transport: dynamic.template.transport.clone(),
+        });
+        Guests(named.chain(templates).collect())
+    }
+
+    /// The neighbour with a name that is at this address.
+    pub(super) fn at(&self, remote: SocketAddr) -> Option<PeerId> {
+        let scope = scope(remote);
+        let at = |peer: &&Peer| {
+            peer.told.as_ref().is_ok_and(|config| {
+                config.address == remote.ip() && (config.scope == 0 || config.scope == scope)
+            })
         };
-        let named = self
-            .named
-            .values()
-            .filter_map(|peer| peer.told.as_ref().ok())
-            .find(|config| config.address == address && (config.scope == 0 || config.scope == scope));
-        let template = || {
-            self.templates
-                .iter()
-                .filter(|template| template.prefix.contains(&address))
-                .max_by_key(|template| template.prefix.prefix_len())
+        self.named.values().find(at).map(|peer| peer.id)
+    }
+
+    pub(super) fn told(&self, id: PeerId) -> Option<&PeerConfig> {
+        let peer = self.named.values().find(|peer| peer.id == id)?;
+        peer.told.as_ref().ok()
+    }
+
+    /// Returns whether these words are new.
+    pub(super) fn set_note(&mut self, id: PeerId, note: Option<String>) -> bool {
+        let Some(peer) = self.peer_mut(id) else {
+            return false;
         };
-        named
-            .map(|config| &config.transport)
-            .or_else(|| template().map(|template| &template.template.transport))
+        let new = peer.note != note;
+        peer.note = note;
+        new
     }
 }
 

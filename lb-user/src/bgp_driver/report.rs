@@ -64,6 +64,16 @@ impl Report {
         warn!(neighbor, reason, "BGP session down");
     }
 
+    pub(super) fn authentication(&self, neighbor: &str, reason: &str) {
+        self.record("bgp-authentication", neighbor, [("reason", reason.into())]);
+        warn!(neighbor, reason, "no BGP session: authentication");
+    }
+
+    pub(super) fn refused(&self, neighbor: &str, reason: &str) {
+        self.record("bgp-refused", neighbor, [("reason", reason.into())]);
+        warn!(neighbor, reason, "BGP connection refused");
+    }
+
     pub(super) fn enabled(&self, neighbor: &str) {
         self.record("bgp-enabled", neighbor, []);
         info!(neighbor, "enabled by an operator");

@@ -67,7 +67,10 @@ fn neighbor(neighbors: &Neighbors, peer: &PeerStatus, now: Instant) -> Neighbor 
         flaps: counters.flaps,
         attributes_discarded: counters.attributes_discarded,
         treated_as_withdraw: counters.treated_as_withdraw,
-        last_error: neighbors.note(peer.id).or_else(|| peer.last_error.clone()),
+        last_error: neighbors
+            .note(peer.id)
+            .filter(|_| peer.enabled)
+            .or_else(|| peer.last_error.clone()),
         ..Neighbor::default()
     }
 }
