@@ -1,6 +1,6 @@
-//! Announcement policy: which attributes a VIP gets from the role of its instance.
+//! What is announced, and the ladder: the attributes that a VIP gets from the role of its instance.
 //!
-//! Pure functions of (announcements, roles, ladder, kind of neighbour). The ladder never ties: at equal path
+//! The ladder never ties: at equal path
 //! length MED separates master, backup, joining and draining; the AS path separates the master from the rest;
 //! inside an AS, LOCAL_PREF does. Every healthy VIP is announced by every node, so a neighbour that loses the
 //! master already holds the way to the backup.
@@ -10,7 +10,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use crate::attributes::{AsPath, Community, PathAttributes};
+use crate::attributes::Community;
 use crate::wire::Origin;
 
 /// How much a node wants the traffic of an instance, best first.
@@ -121,81 +121,5 @@ pub struct Announcement {
 /// 65535:0 (RFC 8326).
 pub const GRACEFUL_SHUTDOWN: u32 = 0xffff_0000;
 
-/// More would not fit a message beside a prefix.
-const MAX_COMMUNITIES: usize = 255;
-
 /// Roles by instance.
 pub(crate) type Roles = BTreeMap<u32, Preference>;
-
-/// The kind of neighbour, which decides what it is told.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Audience<'a> {
-    pub(crate) local_as: u32,
-    /// In the same AS.
-    pub(crate) internal: bool,
-    pub(crate) ladder: &'a Ladder,
-}
-
-/// Attributes by prefix. A prefix that several instances announce goes with the best of their preferences.
-pub(crate) fn attributes(
-    announcements: &[Announcement],
-    roles: &Roles,
-    audience: Audience<'_>,
-) -> BTreeMap<IpNet, PathAttributes> {
-    let mut best: BTreeMap<IpNet, (Preference, u32, &Announcement)> = BTreeMap::new();
-    for announcement in announcements.iter().filter(|announcement| announcement.healthy) {
-        let preference = roles
-            .get(&announcement.instance)
-            .copied()
-            .unwrap_or(Preference::Withdrawn);
-        let candidate = (preference, announcement.instance, announcement);
-        let current = best.entry(announcement.prefix.trunc()).or_insert(candidate);
-        if (candidate.0, candidate.1) < (current.0, current.1) {
-            *current = candidate;
-        }
-    }
-    best.into_iter()
-        .filter_map(|(prefix, (preference, _, announcement))| {
-            let rung = audience.ladder.rung(preference)?;
-            Some((
-                prefix,
-                path_attributes(rung, announcement.overrides.as_ref(), audience),
-            ))
-        })
-        .collect()
-}
-
-/// RFC 4271 section 5.1.2 and 5.1.5: the own AS is prepended, and LOCAL_PREF is not sent, outside the AS only;
-/// inside, an own AS in the path would look like a loop.
-fn path_attributes(rung: &Rung, overrides: Option<&Overrides>, audience: Audience<'_>) -> PathAttributes {
-    let prepend = overrides
-        .and_then(|overrides| overrides.prepend)
-        .unwrap_or(rung.prepend);
-    let local_pref = overrides
-        .and_then(|overrides| overrides.local_pref)
-        .unwrap_or(rung.local_pref);
-    let mut communities = overrides
-        .map(|overrides| overrides.communities.clone())
-        .unwrap_or_default();
-    if rung.graceful_shutdown {
-        communities.push(GRACEFUL_SHUTDOWN);
-    }
-    communities.sort_unstable();
-    communities.dedup();
-    // The well-known ones are the greatest and must not be the ones to go.
-    communities.drain(..communities.len().saturating_sub(MAX_COMMUNITIES));
-    PathAttributes {
-        as_path: if audience.internal {
-            AsPath::default()
-        } else {
-            AsPath::sequence(&vec![audience.local_as; usize::from(prepend) + 1])
-        },
-        med: Some(overrides.and_then(|overrides| overrides.med).unwrap_or(rung.med)),
-        local_pref: audience.internal.then_some(local_pref),
-        communities,
-        ..PathAttributes::default()
-    }
-}
-
-#[cfg(test)]
-mod tests;

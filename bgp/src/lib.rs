@@ -10,7 +10,7 @@
 //!
 //! Parts: `wire` (codec), `framer` (byte stream to messages), `session` (state machine of one connection),
 //! `collision` (which of two connections lives), `peer` (a neighbour: up to two connections, retry, BFD),
-//! `policy` (role to attributes), `rib` (what was said, and the difference to what should be), `speaker`.
+//! `policy` (rules as data), `import` (what neighbours say), `ladder` and `export` (what they are told), `speaker`.
 //!
 //! Must never: read a clock, draw randomness, block, panic on input, or know sockets and routes of the kernel.
 #![warn(

@@ -8,7 +8,7 @@ use std::time::Instant;
 use crate::collision::{Initiator, Phase};
 use crate::config::{PeerConfig, PeerId, RemoteAs};
 use crate::connection::Connection;
-use crate::export::adj_rib_out::AdjRibOut;
+use crate::export::AdjRibOut;
 use crate::import::adj_rib_in::AdjRibIn;
 use crate::io::{Cause, ConnectionId, Event, Output};
 use crate::session::{self, Action, Failure, State};

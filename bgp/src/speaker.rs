@@ -3,17 +3,18 @@
 //! Distributes inputs to the neighbours they concern and holds what they share: the configuration, the desired
 //! announcements, the roles, the source of jitter. Inputs about ids that are not known (any more) are dropped,
 //! because the driver and the core may cross.
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Instant;
 
 use crate::config::{PeerConfig, PeerId, SpeakerConfig};
+use crate::export::{Exports, Outputs};
 use crate::import::{self, LocRib};
 use crate::io::{Cause, ConnectionId, Gateway, Input, Output};
 use crate::jitter::Jitter;
-use crate::ladder::{Announcement, Preference, Roles};
+use crate::ladder::{Preference, Roles};
 use crate::peer::Peer;
-use crate::status::{PeerStatus, RouteQuery, RouteStatus};
+use crate::status::{PeerStatus, RouteQuery, RouteStatus, Table};
 use crate::wire::Cease;
 
 /// What all neighbours have in common.
@@ -21,10 +22,10 @@ use crate::wire::Cease;
 pub(crate) struct Shared {
     pub(crate) config: SpeakerConfig,
     pub(crate) jitter: Jitter,
-    pub(crate) announcements: Vec<Announcement>,
+    pub(crate) exports: Exports,
     pub(crate) roles: Roles,
     pub(crate) loc_rib: LocRib,
-    pub(crate) outputs: VecDeque<Output>,
+    pub(crate) outputs: Outputs,
     next_connection: u64,
 }
 
@@ -49,9 +50,9 @@ impl Speaker {
             jitter: Jitter::new(config.seed),
             loc_rib: LocRib::new(config.multipath),
             config,
-            announcements: Vec::new(),
+            exports: Exports::default(),
             roles: Roles::new(),
-            outputs: VecDeque::new(),
+            outputs: Outputs::default(),
             next_connection: 1,
         };
         Speaker {
@@ -129,7 +130,7 @@ impl Speaker {
             Input::SetAnnouncements(announcements) => {
                 let own = announcements.iter().map(|announcement| announcement.prefix);
                 self.shared.loc_rib.set_own(own);
-                self.shared.announcements = announcements;
+                self.shared.exports.set(&announcements);
                 self.announce(now, Cause::Announcements);
             }
             Input::SetRole { instance, preference } => self.set_role(now, instance, preference),
@@ -169,12 +170,16 @@ impl Speaker {
         self.peers.values().map(Peer::status).collect()
     }
 
-    /// All that the neighbour is told.
+    /// All that the neighbour is told. For a long table, [`Speaker::routes`] has it in parts.
     pub fn adj_rib_out(&self, peer: PeerId) -> Vec<RouteStatus> {
-        self.peers
-            .get(&peer)
-            .map(|peer| peer.advertised().collect())
-            .unwrap_or_default()
+        self.routes(&RouteQuery {
+            table: Table::Advertised,
+            peer: Some(peer),
+            family: None,
+            within: None,
+            after: None,
+            limit: usize::MAX,
+        })
     }
 
     /// Routes of one of the tables, bounded, so that the answer can be fetched in parts.

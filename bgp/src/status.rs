@@ -8,7 +8,6 @@ use ipnet::IpNet;
 
 use crate::attributes::PathAttributes;
 use crate::config::{Families, Family, PeerId};
-use crate::export::adj_rib_out::Route;
 use crate::peer::Peer;
 use crate::session::Negotiated;
 use crate::wire::Capability;
@@ -193,20 +192,5 @@ impl Peer {
             counters: self.counters,
             last_error: self.last_error.clone(),
         }
-    }
-
-    pub(crate) fn advertised(&self) -> impl Iterator<Item = RouteStatus> {
-        let row = |(prefix, route): (&IpNet, &Route)| RouteStatus {
-            peer: self.id,
-            prefix: *prefix,
-            path_id: 0,
-            next_hop: route.next_hop.address,
-            link_local: route.next_hop.link_local,
-            attributes: Arc::clone(&route.attributes),
-            stale: false,
-            best: false,
-            reason: None,
-        };
-        self.rib.iter().map(row)
     }
 }

@@ -8,11 +8,12 @@
 mod support;
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use api::Event;
 use bgp::{
-    Announcement, BfdMode, Families, Hops, NextHops, PeerConfig, Preference, SpeakerConfig, Transport,
+    Announcement, BfdMode, Families, Hops, NextHops, PeerConfig, Policy, Preference, SpeakerConfig, Transport,
 };
 use lb_user::apply::Speaker as _;
 use lb_user::bgp_driver::{self, BgpHandle, Command};
@@ -124,6 +125,7 @@ fn neighbor(remote_as: u32, passive: bool) -> Neighbor {
         families: Families::BOTH,
         next_hops,
         bfd: BfdMode::On,
+        export: Some(Arc::new(Policy::all())),
         ..PeerConfig::new(router, remote_as)
     };
     Neighbor {

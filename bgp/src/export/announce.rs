@@ -1,47 +1,69 @@
-//! Telling a neighbour its routes: policy, next hop, difference, packing, output.
-use std::collections::BTreeMap;
+//! Telling a neighbour its routes: table, difference, messages.
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::adj_rib_out::{Changes, NextHop, Route, Routes, family_of};
-use super::pack::pack;
-use crate::attributes::PathAttributes;
-use crate::config::{Families, Family};
-use crate::io::{Cause, ConnectionId, Event, Output};
-use crate::ladder::{self, Audience};
+use super::audience::{Audience, NextHop, Offer};
+use super::changes::Changes;
+use super::pack::Batch;
+use super::table::Table;
+use crate::config::{Family, Role};
+use crate::connection::Connection;
+use crate::io::{Cause, ConnectionId, Direction, Event, Output};
 use crate::peer::Peer;
-use crate::session::State;
+use crate::session::{Link, State};
 use crate::speaker::Shared;
+use crate::status::{RouteQuery, RouteStatus};
+use crate::wire::Encoding;
+
+/// What one neighbour has been told; nothing before the first announcement.
+#[derive(Debug, Default)]
+pub(crate) struct AdjRibOut {
+    told: Option<Arc<Table>>,
+}
+
+impl AdjRibOut {
+    pub(crate) fn len(&self) -> usize {
+        self.told.as_ref().map_or(0, |table| table.len())
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.told = None;
+    }
+}
 
 impl Peer {
     /// Sends what the neighbour does not know yet, or for a refresh what it asked for.
     pub(crate) fn announce(&mut self, now: Instant, shared: &mut Shared, cause: Cause) {
-        let Some(connection) = self.established() else {
+        let Some((connection, link)) = self
+            .established()
+            .and_then(|connection| Some((connection, connection.state.link()?)))
+        else {
             return;
         };
-        let Some(link) = connection.state.link() else {
-            return;
-        };
-        let (id, families, four_octet) = (
-            connection.id,
-            link.negotiated.families,
-            link.negotiated.four_octet,
-        );
-        let local = connection.local.map(|address| address.ip().to_canonical());
+        let (id, encoding) = (connection.id, encoding(link));
+        let audience = self.audience(shared, connection, link);
         if cause == Cause::SessionUp {
-            self.report_missing_next_hops(shared, families, local);
+            self.report_silence(shared, &audience);
         }
-        let desired = self.desired(shared, families, local);
-        let mut changes = self.rib.replace(desired);
-        if let Cause::RouteRefresh { family } = cause {
-            let withdraw = changes.withdraw;
-            changes = Changes {
-                withdraw,
-                ..self.rib.refresh(family)
-            };
-        }
-        self.send_changes(now, shared, id, &changes, four_octet, cause);
+        let wanted = shared
+            .exports
+            .table(&shared.roles, &shared.config.ladders, audience);
+        let changes = match cause {
+            Cause::RouteRefresh { family } => Arc::new(self.refresh(shared, &wanted, family)),
+            Cause::SessionUp | Cause::Role { .. } | Cause::Announcements | Cause::Configuration => {
+                shared.exports.changes(self.rib.told.as_ref(), &wanted)
+            }
+        };
+        self.rib.told = Some(wanted);
+        self.send_changes(now, shared, id, &changes, encoding, cause);
+    }
+
+    /// The family again, and what has come up beside it.
+    fn refresh(&self, shared: &mut Shared, wanted: &Arc<Table>, family: Family) -> Changes {
+        let pending = shared.exports.changes(self.rib.told.as_ref(), wanted);
+        let again = Changes::everything(wanted, Some(family));
+        again.and_others(&pending, family)
     }
 
     fn send_changes(
@@ -50,25 +72,24 @@ impl Peer {
         shared: &mut Shared,
         id: ConnectionId,
         changes: &Changes,
-        four_octet: bool,
+        encoding: Encoding,
         cause: Cause,
     ) {
         if changes.is_empty() {
             return;
         }
-        // The attributes are bounded by `policy`, so that a message always has room for a prefix.
-        let Ok(packed) = pack(changes, four_octet) else {
-            return;
-        };
-        let messages = u64::try_from(packed.messages).unwrap_or(u64::MAX);
-        self.counters.messages_out += messages;
-        self.counters.updates_out += messages;
-        self.send_bytes(shared, id, packed.bytes);
+        let batch = Batch::new(changes, encoding);
+        let (messages, bytes) = batch.size();
+        let count = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
+        self.counters.messages_out += count(messages);
+        self.counters.updates_out += count(messages);
+        self.counters.bytes_out += count(bytes);
+        shared.outputs.push_updates(id, batch, None);
         shared.outputs.push_back(Output::UpdateSent {
             peer: self.id,
             announced: changes.announced(),
-            withdrawn: changes.withdraw.len(),
-            messages: packed.messages,
+            withdrawn: changes.withdrawn(),
+            messages,
             cause,
             summary: changes.summary(),
         });
@@ -79,55 +100,112 @@ impl Peer {
         }
     }
 
-    fn desired(&self, shared: &Shared, families: Families, local: Option<IpAddr>) -> Routes {
-        let audience = Audience {
+    fn audience(&self, shared: &Shared, connection: &Connection, link: &Link) -> Audience {
+        let local = connection.local.map(|address| address.ip().to_canonical());
+        let internal = self.internal(shared);
+        Audience {
             local_as: shared.config.local_as,
-            internal: self.internal(shared),
-            ladder: self.config.ladder.as_ref().unwrap_or(&shared.config.ladders.all),
-        };
-        // Equal attributes are one allocation, however many prefixes have them.
-        let mut known: BTreeMap<PathAttributes, Arc<PathAttributes>> = BTreeMap::new();
-        let mut routes = Routes::new();
-        for (prefix, attributes) in ladder::attributes(&shared.announcements, &shared.roles, audience) {
-            let family = family_of(&prefix);
-            let Some(next_hop) = self.next_hop(family, local).filter(|_| families.contains(family)) else {
-                continue;
-            };
-            let attributes = match known.get(&attributes) {
-                Some(attributes) => Arc::clone(attributes),
-                None => {
-                    let shared = Arc::new(attributes.clone());
-                    known.insert(attributes, Arc::clone(&shared));
-                    shared
-                }
-            };
-            routes.insert(prefix, Route { next_hop, attributes });
+            internal,
+            ladder: self.config.ladder.clone(),
+            export: self.config.export.clone(),
+            families: link.negotiated.families,
+            ipv4: self.offer(Family::Ipv4, local, false),
+            ipv6: self.offer(Family::Ipv6, local, false),
+            extended_next_hop: false,
+            graceful_shutdown: self.config.graceful_shutdown,
+            // RFC 9234 section 5: towards customers, peers and clients of a route server; outside the AS only.
+            only_to_customer: !internal
+                && match self.config.role {
+                    Some(Role::Provider | Role::RouteServer | Role::Peer) => true,
+                    Some(Role::Customer | Role::RouteServerClient) | None => false,
+                },
         }
-        routes
     }
 
-    /// The configured one, or the local address of the connection when it is of the family.
-    fn next_hop(&self, family: Family, local: Option<IpAddr>) -> Option<NextHop> {
+    /// What is configured, or the local address of the connection. For IPv4 over IPv6 the IPv6 one serves when the
+    /// neighbour understands it (`extended`, RFC 8950).
+    fn offer(&self, family: Family, local: Option<IpAddr>, extended: bool) -> Offer {
         let configured = &self.config.next_hops;
-        let (address, link_local) = match family {
-            Family::Ipv4 => (
-                configured.ipv4.map(IpAddr::V4).or(local.filter(IpAddr::is_ipv4)),
-                None,
-            ),
-            Family::Ipv6 => (
-                configured.ipv6.map(IpAddr::V6).or(local.filter(IpAddr::is_ipv6)),
-                configured.ipv6_link_local,
-            ),
+        let ipv6 = || Offer {
+            usual: configured
+                .ipv6
+                .map(IpAddr::V6)
+                .or(local.filter(IpAddr::is_ipv6))
+                .map(|address| self.beside_link_local(address)),
+            own: local
+                .filter(IpAddr::is_ipv6)
+                .map(|address| self.beside_link_local(address)),
         };
-        address.map(|address| NextHop { address, link_local })
+        match family {
+            Family::Ipv6 => ipv6(),
+            Family::Ipv4 => {
+                let own = local.filter(IpAddr::is_ipv4).map(NextHop::from);
+                let usual = configured.ipv4.map(|address| IpAddr::V4(address).into()).or(own);
+                let fallback = if extended { ipv6() } else { Offer::default() };
+                Offer {
+                    usual: usual.or(fallback.usual),
+                    own: own.or(fallback.own),
+                }
+            }
+        }
     }
 
-    fn report_missing_next_hops(&self, shared: &mut Shared, families: Families, local: Option<IpAddr>) {
-        for family in families
-            .iter()
-            .filter(|family| self.next_hop(*family, local).is_none())
-        {
+    /// RFC 2545 section 3: a link-local address goes beside the global one, or, where there is no global one, alone.
+    fn beside_link_local(&self, address: IpAddr) -> NextHop {
+        let link_local = match address {
+            IpAddr::V6(address) if address.is_unicast_link_local() => None,
+            IpAddr::V6(_) => self.config.next_hops.ipv6_link_local,
+            IpAddr::V4(_) => None,
+        };
+        NextHop { address, link_local }
+    }
+
+    /// Says once for a session why the neighbour will hear nothing, or nothing of a family.
+    fn report_silence(&self, shared: &mut Shared, audience: &Audience) {
+        if audience.hears_nothing() {
+            let direction = Direction::Out;
+            self.event(shared, Event::NoPolicy { direction });
+            return;
+        }
+        let silent = |family: &Family| audience.offer(*family).usual.is_none();
+        for family in audience.families.iter().filter(silent) {
             self.event(shared, Event::NoNextHop { family });
         }
+    }
+
+    /// What it has been told, in the order of the prefixes, as far as it is asked for.
+    pub(crate) fn advertised(&self, query: &RouteQuery) -> Vec<RouteStatus> {
+        let after = query.after.map(|(prefix, peer, _)| (prefix, peer));
+        let asked = |prefix: &ipnet::IpNet| {
+            query.family.is_none_or(|family| family == Family::of(prefix))
+                && query.within.is_none_or(|within| within.contains(prefix))
+                && after.is_none_or(|after| (*prefix, self.id) > after)
+        };
+        let mut rows = Vec::new();
+        for (cell, route) in self.rib.told.iter().flat_map(|table| table.announced()) {
+            let prefixes = cell.list.iter().filter(asked).take(query.limit);
+            rows.extend(prefixes.map(|prefix| (prefix, route)));
+        }
+        rows.sort_unstable_by_key(|(prefix, _)| *prefix);
+        rows.truncate(query.limit);
+        let row = |(prefix, route): (ipnet::IpNet, &Arc<super::audience::Route>)| RouteStatus {
+            peer: self.id,
+            prefix,
+            path_id: 0,
+            next_hop: route.next_hop.address,
+            link_local: route.next_hop.link_local,
+            attributes: Arc::clone(&route.attributes),
+            stale: false,
+            best: false,
+            reason: None,
+        };
+        rows.into_iter().map(row).collect()
+    }
+}
+
+fn encoding(link: &Link) -> Encoding {
+    Encoding {
+        four_octet: link.negotiated.four_octet,
+        ..Encoding::default()
     }
 }

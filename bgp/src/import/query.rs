@@ -25,7 +25,12 @@ pub(crate) fn routes(
         .values()
         .filter(|peer| query.peer.is_none_or(|wanted| wanted == peer.id));
     match query.table {
-        Table::Advertised => asked.flat_map(Peer::advertised).take(query.limit).collect(),
+        Table::Advertised => {
+            let mut rows: Vec<RouteStatus> = asked.flat_map(|peer| peer.advertised(query)).collect();
+            rows.sort_by_key(|row| (row.prefix, row.peer));
+            rows.truncate(query.limit);
+            rows
+        }
         Table::Received => received(asked, loc_rib, query),
         Table::Accepted | Table::Best => accepted(peers, loc_rib, query),
     }

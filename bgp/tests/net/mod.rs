@@ -4,9 +4,10 @@
 #![allow(dead_code, reason = "each test binary uses its part of the harness")]
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bgp::{ConnectionId, Input, Output, PeerConfig, PeerId, PeerState, Speaker, SpeakerConfig};
+use bgp::{ConnectionId, Input, Output, PeerConfig, PeerId, PeerState, Policy, Speaker, SpeakerConfig};
 
 pub(crate) const PEER: PeerId = PeerId(1);
 
@@ -98,11 +99,11 @@ impl Net {
     }
 
     pub(crate) fn config(&self, node: usize) -> PeerConfig {
-        let other = 1 - node;
-        PeerConfig::new(
-            self.nodes[other].address,
-            self.nodes[other].speaker.config().local_as,
-        )
+        let other = &self.nodes[1 - node];
+        PeerConfig {
+            export: Some(Arc::new(Policy::all())),
+            ..PeerConfig::new(other.address, other.speaker.config().local_as)
+        }
     }
 
     /// Makes the two neighbours of each other.
