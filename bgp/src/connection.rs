@@ -1,5 +1,6 @@
 //! One TCP connection of a neighbour: who opened it, its state, its bytes not yet understood.
 use std::net::SocketAddr;
+use std::time::{Duration, Instant};
 
 use crate::collision::{Initiator, Phase};
 use crate::framer::Framer;
@@ -8,6 +9,10 @@ use crate::session::State;
 use crate::status::PeerState;
 use crate::wire::{Context, DecodeError, Message};
 
+/// How long nothing at all may leave: RFC 9687 section 4 recommends the greater of this and twice the hold time. It
+/// also holds without a hold time, because a neighbour that does not read for that long is not there.
+const SEND_HOLD: Duration = Duration::from_secs(8 * 60);
+
 #[derive(Debug)]
 pub(crate) struct Connection {
     pub(crate) id: ConnectionId,
@@ -15,6 +20,8 @@ pub(crate) struct Connection {
     pub(crate) local: Option<SocketAddr>,
     pub(crate) state: State,
     pub(crate) framer: Framer,
+    /// While the socket takes no more (RFC 9687).
+    pub(crate) send_hold: Option<Instant>,
 }
 
 impl Connection {
@@ -25,7 +32,19 @@ impl Connection {
             local,
             state: State::Connect,
             framer: Framer::default(),
+            send_hold: None,
         }
+    }
+
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        self.state.deadline().into_iter().chain(self.send_hold).min()
+    }
+
+    /// Told whenever something has moved, so each time starts the wait again.
+    pub(crate) fn backlog(&mut self, now: Instant, waiting: usize) {
+        let hold = self.state.link().and_then(|link| link.negotiated.hold);
+        let wait = SEND_HOLD.max(2 * hold.unwrap_or_default());
+        self.send_hold = (waiting > 0).then(|| now + wait);
     }
 
     pub(crate) fn phase(&self) -> Phase {

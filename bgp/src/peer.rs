@@ -14,20 +14,28 @@ use crate::io::{Cause, ConnectionId, Event, Output};
 use crate::session::{self, Action, Failure, State};
 use crate::speaker::Shared;
 use crate::status::{BfdState, Counters, PeerState};
-use crate::wire::{Cease, Decoded, Effect, Encoding, Message};
+use crate::wire::{Decoded, Effect, Encoding, Message, Notification};
 
+mod bfd;
 mod ending;
+mod retry;
+mod settings;
+
+use retry::Retry;
 
 #[derive(Debug)]
 pub(crate) struct Peer {
     pub(crate) id: PeerId,
     pub(crate) config: PeerConfig,
     pub(crate) enabled: bool,
+    /// Admitted by `SetDynamic`.
+    pub(crate) dynamic: bool,
     pub(crate) connections: Vec<Connection>,
-    /// Next attempt to connect; while held back by BFD, also the end of that.
-    retry: Option<Instant>,
+    retry: Retry,
     /// BFD took the session down: nothing is connected nor accepted until it is up, or the retry timer is due.
     held: bool,
+    /// Left alone until then: it exceeded its maximum of prefixes.
+    pub(crate) idle_hold: Option<Instant>,
     pub(crate) bfd: BfdState,
     pub(crate) rib: AdjRibOut,
     pub(crate) adj_rib_in: AdjRibIn,
@@ -43,9 +51,11 @@ impl Peer {
             id,
             config,
             enabled: false,
+            dynamic: false,
             connections: Vec::new(),
-            retry: None,
+            retry: Retry::default(),
             held: false,
+            idle_hold: None,
             bfd: BfdState::Unknown,
             rib: AdjRibOut::default(),
             adj_rib_in: AdjRibIn::default(),
@@ -71,12 +81,6 @@ impl Peer {
         self.remote_as() == Some(shared.config.local_as)
     }
 
-    pub(crate) fn owns(&self, connection: ConnectionId) -> bool {
-        self.connections
-            .iter()
-            .any(|candidate| candidate.id == connection)
-    }
-
     pub(crate) fn established(&self) -> Option<&Connection> {
         self.connections
             .iter()
@@ -84,87 +88,31 @@ impl Peer {
     }
 
     pub(crate) fn deadline(&self) -> Option<Instant> {
-        let connections = self
-            .connections
-            .iter()
-            .filter_map(|connection| connection.state.deadline());
-        connections.chain(self.retry).min()
+        let connections = self.connections.iter().filter_map(Connection::deadline);
+        connections.chain(self.retry.at).chain(self.idle_hold).min()
     }
 
+    /// ManualStart, or the end of the idle hold before its time.
     pub(crate) fn enable(&mut self, now: Instant, shared: &mut Shared) {
-        if !self.enabled {
-            self.enabled = true;
+        let idle = self.idle_hold.take().is_some();
+        if !std::mem::replace(&mut self.enabled, true) || idle {
+            self.retry.forgive();
             self.connect(now, shared);
         }
     }
 
-    pub(crate) fn disable(&mut self, shared: &mut Shared, cease: Cease) {
+    /// ManualStop.
+    pub(crate) fn disable(&mut self, now: Instant, shared: &mut Shared, notification: Notification) {
         self.enabled = false;
         self.held = false;
-        self.retry = None;
-        self.close_all(shared, &Failure::notify(cease.into()));
+        self.idle_hold = None;
+        self.retry = Retry::default();
+        self.close_all(now, shared, &Failure::notify(notification));
     }
 
-    /// A change that needs a new OPEN restarts the session; another one is only told.
-    pub(crate) fn reconfigure(&mut self, now: Instant, shared: &mut Shared, config: PeerConfig) {
-        let old = std::mem::replace(&mut self.config, config);
-        if old.address != self.config.address {
-            // What was said about another address.
-            self.bfd = BfdState::Unknown;
-            self.held = false;
-        }
-        let comparable = PeerConfig {
-            next_hops: self.config.next_hops,
-            ladder: self.config.ladder.clone(),
-            import: self.config.import.clone(),
-            export: self.config.export.clone(),
-            graceful_shutdown: self.config.graceful_shutdown,
-            description: self.config.description.clone(),
-            connect_retry: self.config.connect_retry,
-            ..old
-        };
-        if comparable == self.config {
-            self.reimport(shared);
-            self.announce(now, shared, Cause::Announcements);
-        } else {
-            self.close_all(shared, &Failure::notify(Cease::OtherConfigurationChange.into()));
-            self.retry = None;
-            self.connect(now, shared);
-        }
-    }
-
-    fn connect(&mut self, now: Instant, shared: &mut Shared) {
-        let busy = self.connections.iter().any(Connection::holds_back_connect);
-        if !self.enabled || self.held || self.config.passive || busy {
-            return;
-        }
-        let connection = shared.allocate_connection();
-        self.connections
-            .push(Connection::new(connection, Initiator::Local, None));
-        self.counters.connects += 1;
-        // RFC 4271 section 8.2.2: in Connect the retry timer bounds the attempt.
-        self.arm_retry(now, shared);
-        let remote = self.config.remote();
-        let transport = self.config.transport.clone();
-        shared.outputs.push_back(Output::Connect {
-            peer: self.id,
-            connection,
-            transport,
-            remote,
-        });
-    }
-
-    fn arm_retry(&mut self, now: Instant, shared: &mut Shared) {
-        self.retry = Some(now + shared.jitter.apply(self.config.connect_retry));
-    }
-
-    /// The way back from whatever has ended.
-    fn ensure_retry(&mut self, now: Instant, shared: &mut Shared) {
-        let busy = self.connections.iter().any(Connection::holds_back_connect);
-        let needed = self.enabled && (self.held || !self.config.passive && !busy);
-        if needed && self.retry.is_none() {
-            self.arm_retry(now, shared);
-        }
+    /// Nothing of it is left that would have to be remembered.
+    pub(crate) fn is_gone(&self) -> bool {
+        self.connections.is_empty() && self.enabled && self.idle_hold.is_none()
     }
 
     pub(crate) fn connected(
@@ -178,17 +126,23 @@ impl Peer {
             return;
         };
         connection.local = Some(local);
-        self.retry = None;
+        self.retry.at = None;
         self.advance(now, shared, connection, session::Event::TransportUp);
     }
 
-    pub(crate) fn connect_failed(&mut self, shared: &mut Shared, id: ConnectionId, reason: String) {
+    pub(crate) fn connect_failed(
+        &mut self,
+        now: Instant,
+        shared: &mut Shared,
+        id: ConnectionId,
+        reason: String,
+    ) {
         let Some(connection) = self.take(id) else { return };
         if connection.state == State::Connect {
             self.last_error = Some(reason.clone());
             self.event(shared, Event::ConnectFailed { reason });
         } else {
-            self.ended(shared, connection.phase(), &reason);
+            self.ended(now, shared, connection.phase(), &reason);
         }
     }
 
@@ -200,8 +154,8 @@ impl Peer {
         local: SocketAddr,
     ) {
         self.counters.accepts += 1;
-        if !self.enabled || self.held {
-            shared.outputs.push_back(Output::Close { connection: id });
+        if !self.enabled || self.held || self.idle_hold.is_some() {
+            shared.close(id);
             return;
         }
         if let Some(established) = self.established().map(|connection| connection.id) {
@@ -209,7 +163,7 @@ impl Peer {
             // finds the way free. RFC 4271 section 6.8 has the new connection closed.
             self.send(shared, established, &Message::Keepalive, true);
             self.counters.collisions += 1;
-            shared.outputs.push_back(Output::Close { connection: id });
+            shared.close(id);
             self.event(shared, Event::Collision { closed: id });
             return;
         }
@@ -224,6 +178,7 @@ impl Peer {
         {
             self.close_collided(shared, &stale);
         }
+        shared.owners.insert(id, self.id);
         let connection = Connection::new(id, Initiator::Remote, Some(local));
         self.advance(now, shared, connection, session::Event::TransportUp);
     }
@@ -251,82 +206,45 @@ impl Peer {
         }
     }
 
-    pub(crate) fn closed(&mut self, shared: &mut Shared, id: ConnectionId) {
+    pub(crate) fn closed(&mut self, now: Instant, shared: &mut Shared, id: ConnectionId) {
         if let Some(connection) = self.take(id) {
             // The transport is gone: nothing to send, nothing to close.
-            self.ended(shared, connection.phase(), "connection closed by the neighbour");
+            self.ended(
+                now,
+                shared,
+                connection.phase(),
+                "connection closed by the neighbour",
+            );
         }
     }
 
-    /// RFC 9384: ends the session at once. A neighbour whose BFD was never up is not judged by it.
-    pub(crate) fn bfd_down(&mut self, shared: &mut Shared) {
-        let was_up = self.bfd == BfdState::Up;
-        self.bfd = BfdState::Down;
-        if was_up && self.enabled {
-            self.held = true;
-            self.retry = None;
-            self.close_all(shared, &Failure::notify(Cease::BfdDown.into()));
+    /// The socket takes no more, or takes some again (RFC 9687 section 4).
+    pub(crate) fn backlog(&mut self, now: Instant, id: ConnectionId, waiting: usize) {
+        if let Some(connection) = self.connections.iter_mut().find(|connection| connection.id == id) {
+            connection.backlog(now, waiting);
         }
-    }
-
-    pub(crate) fn bfd_up(&mut self, now: Instant, shared: &mut Shared) {
-        self.bfd = BfdState::Up;
-        self.held = false;
-        if self
-            .connections
-            .iter()
-            .all(|connection| connection.state == State::Connect)
-        {
-            self.retry_now(now, shared);
-        }
-    }
-
-    /// Gives up the attempt under way, if any, and makes another.
-    fn retry_now(&mut self, now: Instant, shared: &mut Shared) {
-        self.retry = None;
-        let pending = self
-            .connections
-            .iter()
-            .find(|connection| connection.state == State::Connect);
-        if let Some(pending) = pending
-            .map(|connection| connection.id)
-            .and_then(|id| self.take(id))
-        {
-            shared.outputs.push_back(Output::Close {
-                connection: pending.id,
-            });
-        }
-        self.connect(now, shared);
     }
 
     pub(crate) fn timeout(&mut self, now: Instant, shared: &mut Shared) {
         let due: Vec<ConnectionId> = self
             .connections
             .iter()
-            .filter(|connection| {
-                connection
-                    .state
-                    .deadline()
-                    .is_some_and(|deadline| deadline <= now)
-            })
+            .filter(|connection| connection.deadline().is_some_and(|deadline| deadline <= now))
             .map(|connection| connection.id)
             .collect();
         for id in due {
-            if let Some(connection) = self.take(id) {
+            let Some(connection) = self.take(id) else { continue };
+            if connection.send_hold.is_some_and(|deadline| deadline <= now) {
+                self.send_hold_expired(now, shared, &connection);
+            } else {
                 self.advance(now, shared, connection, session::Event::Timer);
             }
         }
-        if self.retry.is_some_and(|retry| retry <= now) {
-            self.held = false;
-            if self
-                .connections
-                .iter()
-                .any(|connection| connection.state == State::Connect)
-            {
-                self.last_error = Some("connect timed out".to_owned());
-            }
-            self.retry_now(now, shared);
+        if self.idle_hold.is_some_and(|until| until <= now) {
+            self.idle_hold = None;
+            self.connect(now, shared);
         }
+        self.retry_due(now, shared);
     }
 
     fn take(&mut self, id: ConnectionId) -> Option<Connection> {
@@ -356,7 +274,7 @@ impl Peer {
         };
         match state.step(now, event, &mut local, &mut actions) {
             Ok(state) => connection.state = state,
-            Err(failure) => return self.fail(shared, &connection, &failure, transport_up, before),
+            Err(failure) => return self.fail(now, shared, &connection, &failure, transport_up, before),
         }
         if before == Phase::Opening
             && connection.phase() == Phase::Confirmed
@@ -385,12 +303,12 @@ impl Peer {
         {
             let Some(other) = self.take(other) else { break };
             if other.state == State::Connect {
-                shared.outputs.push_back(Output::Close { connection: other.id });
+                shared.close(other.id);
             } else {
                 self.close_collided(shared, &other);
             }
         }
-        self.retry = None;
+        self.retry.at = None;
         self.counters.established += 1;
         let link = self.established().and_then(|connection| connection.state.link());
         let Some(negotiated) = link.map(|link| &link.negotiated) else {
@@ -473,7 +391,7 @@ impl Peer {
         self.ensure_retry(now, shared);
         let best = self.connections.iter().map(Connection::peer_state).max();
         let state = match best {
-            _ if !self.enabled => PeerState::Idle,
+            _ if !self.enabled || self.idle_hold.is_some() => PeerState::Idle,
             Some(state) => state,
             None => PeerState::Active,
         };

@@ -3,6 +3,8 @@
 //! Distributes inputs to the neighbours they concern and holds what they share: the configuration, the desired
 //! announcements, the roles, the source of jitter. Inputs about ids that are not known (any more) are dropped,
 //! because the driver and the core may cross.
+mod dynamic;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Instant;
@@ -16,6 +18,7 @@ use crate::ladder::{Preference, Roles};
 use crate::peer::Peer;
 use crate::status::{PeerStatus, RouteQuery, RouteStatus, Table};
 use crate::wire::Cease;
+use dynamic::Dynamic;
 
 /// What all neighbours have in common.
 #[derive(Debug)]
@@ -26,10 +29,17 @@ pub(crate) struct Shared {
     pub(crate) roles: Roles,
     pub(crate) loc_rib: LocRib,
     pub(crate) outputs: Outputs,
+    /// Whose connection is whose, so that bytes find their neighbour without a search.
+    pub(crate) owners: BTreeMap<ConnectionId, PeerId>,
     next_connection: u64,
 }
 
 impl Shared {
+    pub(crate) fn close(&mut self, connection: ConnectionId) {
+        self.owners.remove(&connection);
+        self.outputs.push_back(Output::Close { connection });
+    }
+
     pub(crate) fn allocate_connection(&mut self) -> ConnectionId {
         let id = ConnectionId(self.next_connection);
         self.next_connection += 1;
@@ -41,6 +51,7 @@ impl Shared {
 pub struct Speaker {
     shared: Shared,
     peers: BTreeMap<PeerId, Peer>,
+    dynamic: Dynamic,
     stopped: bool,
 }
 
@@ -53,11 +64,13 @@ impl Speaker {
             exports: Exports::default(),
             roles: Roles::new(),
             outputs: Outputs::default(),
+            owners: BTreeMap::new(),
             next_connection: 1,
         };
         Speaker {
             shared,
             peers: BTreeMap::new(),
+            dynamic: Dynamic::default(),
             stopped: false,
         }
     }
@@ -71,14 +84,6 @@ impl Speaker {
         self.shared.allocate_connection()
     }
 
-    /// Whose connection this is, by its source address: a neighbour, or one that `SetDynamic` admits.
-    pub fn peer_for(&mut self, remote: SocketAddr) -> Option<PeerId> {
-        self.peers
-            .values()
-            .find(|peer| peer.is_at(remote))
-            .map(|peer| peer.id)
-    }
-
     pub fn handle(&mut self, now: Instant, input: Input<'_>) {
         self.dispatch(now, input);
         for output in self.shared.loc_rib.settle() {
@@ -87,21 +92,55 @@ impl Speaker {
     }
 
     fn dispatch(&mut self, now: Instant, input: Input<'_>) {
+        let accepted = if let Input::Accepted { peer, .. } = &input {
+            Some(*peer)
+        } else {
+            None
+        };
+        self.admit_pending(now, accepted);
         match input {
             Input::AddPeer(id, config) => self.add(now, id, *config),
-            Input::RemovePeer(id) => {
-                self.peer(now, id, |peer, shared| {
-                    peer.disable(shared, Cease::PeerDeconfigured);
-                    peer.forget_imported(shared);
-                });
-                self.peers.remove(&id);
-            }
+            Input::RemovePeer(id) => self.remove(now, id),
             Input::Enable(id) => self.enable(now, id),
             Input::Disable { peer, .. } => {
                 self.peer(now, peer, |peer, shared| {
-                    peer.disable(shared, Cease::AdministrativeShutdown)
+                    peer.disable(now, shared, Cease::AdministrativeShutdown.into())
                 });
             }
+            Input::SetDynamic(ranges) => self.set_dynamic(now, ranges),
+            Input::BfdDown(id) => self.peer(now, id, |peer, shared| peer.bfd_down(now, shared)),
+            Input::BfdUp(id) => self.peer(now, id, |peer, shared| peer.bfd_up(now, shared)),
+            Input::SetAnnouncements(announcements) => {
+                let own = announcements.iter().map(|announcement| announcement.prefix);
+                self.shared.loc_rib.set_own(own);
+                self.shared.exports.set(&announcements);
+                self.announce(now, Cause::Announcements);
+            }
+            Input::SetRole { instance, preference } => self.set_role(now, instance, preference),
+            Input::SetLadders(ladders) => {
+                self.shared.config.ladders = ladders;
+                self.announce(now, Cause::Configuration);
+            }
+            Input::NextHop {
+                address,
+                scope,
+                metric,
+            } => self.shared.loc_rib.next_hop(&Gateway { address, scope }, metric),
+            Input::Refresh { .. } | Input::SetMonitoring(_) => {}
+            Input::Shutdown { .. } => self.shutdown(now),
+            Input::Timeout => self.each(now, |peer, shared| peer.timeout(now, shared)),
+            Input::Connected { .. }
+            | Input::ConnectFailed { .. }
+            | Input::Accepted { .. }
+            | Input::Received { .. }
+            | Input::Closed { .. }
+            | Input::Backlog { .. } => self.transport(now, input),
+        }
+    }
+
+    /// What the sockets say.
+    fn transport(&mut self, now: Instant, input: Input<'_>) {
+        match input {
             Input::Connected { connection, local } => {
                 self.owner(now, connection, |peer, shared| {
                     peer.connected(now, shared, connection, local)
@@ -109,7 +148,8 @@ impl Speaker {
             }
             Input::ConnectFailed { connection, reason } => {
                 self.owner(now, connection, |peer, shared| {
-                    peer.connect_failed(shared, connection, reason);
+                    shared.owners.remove(&connection);
+                    peer.connect_failed(now, shared, connection, reason);
                 });
             }
             Input::Accepted {
@@ -123,39 +163,38 @@ impl Speaker {
                 });
             }
             Input::Closed { connection } => {
-                self.owner(now, connection, |peer, shared| peer.closed(shared, connection));
-            }
-            Input::BfdDown(id) => self.peer(now, id, |peer, shared| peer.bfd_down(shared)),
-            Input::BfdUp(id) => self.peer(now, id, |peer, shared| peer.bfd_up(now, shared)),
-            Input::SetAnnouncements(announcements) => {
-                let own = announcements.iter().map(|announcement| announcement.prefix);
-                self.shared.loc_rib.set_own(own);
-                self.shared.exports.set(&announcements);
-                self.announce(now, Cause::Announcements);
-            }
-            Input::SetRole { instance, preference } => self.set_role(now, instance, preference),
-            Input::SetLadders(ladders) => {
-                self.shared.config.ladders = ladders;
-                self.announce(now, Cause::Configuration);
-            }
-            Input::SetDynamic(_)
-            | Input::Refresh { .. }
-            | Input::Backlog { .. }
-            | Input::SetMonitoring(_) => {}
-            Input::NextHop {
-                address,
-                scope,
-                metric,
-            } => self.shared.loc_rib.next_hop(&Gateway { address, scope }, metric),
-            Input::Shutdown { .. } => {
-                self.stopped = true;
-                self.each(now, |peer, shared| {
-                    peer.disable(shared, Cease::AdministrativeShutdown)
+                self.owner(now, connection, |peer, shared| {
+                    shared.owners.remove(&connection);
+                    peer.closed(now, shared, connection);
                 });
-                self.shared.loc_rib.close();
             }
-            Input::Timeout => self.each(now, |peer, shared| peer.timeout(now, shared)),
+            Input::Backlog { connection, waiting } => {
+                self.owner(now, connection, |peer, _| peer.backlog(now, connection, waiting));
+            }
+            Input::AddPeer(..)
+            | Input::RemovePeer(_)
+            | Input::Enable(_)
+            | Input::Disable { .. }
+            | Input::SetDynamic(_)
+            | Input::SetLadders(_)
+            | Input::Refresh { .. }
+            | Input::BfdDown(_)
+            | Input::BfdUp(_)
+            | Input::NextHop { .. }
+            | Input::SetAnnouncements(_)
+            | Input::SetRole { .. }
+            | Input::SetMonitoring(_)
+            | Input::Shutdown { .. }
+            | Input::Timeout => {}
         }
+    }
+
+    fn shutdown(&mut self, now: Instant) {
+        self.stopped = true;
+        self.each(now, |peer, shared| {
+            peer.disable(now, shared, Cease::AdministrativeShutdown.into())
+        });
+        self.shared.loc_rib.close();
     }
 
     pub fn poll_output(&mut self) -> Option<Output> {
@@ -193,6 +232,7 @@ impl Speaker {
             peer.settle(now, &mut self.shared);
             return;
         }
+        self.named(now, &config);
         self.peers.insert(id, Peer::new(now, id, config));
         self.enable(now, id);
     }
@@ -204,9 +244,9 @@ impl Speaker {
     }
 
     fn accepted(&mut self, now: Instant, connection: ConnectionId, id: PeerId, local: SocketAddr) {
-        let known = self.peers.values().any(|peer| peer.owns(connection));
+        let known = self.shared.owners.contains_key(&connection);
         if known || !self.peers.contains_key(&id) {
-            self.shared.outputs.push_back(Output::Close { connection });
+            self.shared.close(connection);
         } else {
             self.peer(now, id, |peer, shared| {
                 peer.accepted(now, shared, connection, local)
@@ -228,13 +268,13 @@ impl Speaker {
         if let Some(peer) = self.peers.get_mut(&id) {
             act(peer, &mut self.shared);
             peer.settle(now, &mut self.shared);
+            self.forget_gone(id);
         }
     }
 
     fn owner(&mut self, now: Instant, connection: ConnectionId, act: impl FnOnce(&mut Peer, &mut Shared)) {
-        if let Some(peer) = self.peers.values_mut().find(|peer| peer.owns(connection)) {
-            act(peer, &mut self.shared);
-            peer.settle(now, &mut self.shared);
+        if let Some(id) = self.shared.owners.get(&connection).copied() {
+            self.peer(now, id, act);
         }
     }
 
@@ -243,5 +283,6 @@ impl Speaker {
             act(peer, &mut self.shared);
             peer.settle(now, &mut self.shared);
         }
+        self.forget_all_gone();
     }
 }

@@ -672,3 +672,67 @@ fn without_a_next_hop_of_the_family_nothing_is_announced_and_it_is_said() {
     let said = |output: &Output| matches!(output, Output::Event { event: other, .. } if *other == event);
     assert_eq!(net.count(0, said), 1);
 }
+
+fn backlog(net: &mut Net, waiting: usize) {
+    let up = net.nodes[0].outputs.iter().rev().find_map(|output| match output {
+        Output::PeerUp { connection, .. } => Some(*connection),
+        _ => None,
+    });
+    let connection = up.unwrap();
+    net.input(0, Input::Backlog { connection, waiting });
+}
+
+#[test]
+fn a_neighbour_that_does_not_read_is_dropped_after_the_send_hold_time() {
+    let mut net = pair();
+    up(&mut net);
+    let expired = |output: &Output| {
+        let wanted = bgp::Event::SendHoldExpired;
+        matches!(output, Output::Event { event, .. } if *event == wanted)
+    };
+    backlog(&mut net, 1000);
+    net.run(479 * SECOND);
+    // Something moved: the wait begins again.
+    backlog(&mut net, 900);
+    net.run(479 * SECOND);
+    assert!(net.established());
+    backlog(&mut net, 0);
+    net.run(1000 * SECOND);
+    assert!(net.established());
+    backlog(&mut net, 1);
+    net.run(479 * SECOND);
+    assert_eq!((net.established(), net.count(0, expired)), (true, 0));
+    net.run(2 * SECOND);
+    assert_eq!(net.count(0, expired), 1);
+    assert_eq!(down_reasons(&net, 0).len(), 1);
+    assert!(net.nodes[0].sent.windows(2).any(|bytes| bytes == [8, 0]));
+}
+
+#[test]
+fn a_neighbour_that_answers_and_refuses_is_asked_less_and_less_often() {
+    let mut net = pair();
+    let refused = PeerConfig {
+        remote_as: bgp::RemoteAs::Is(64999),
+        passive: true,
+        ..net.config(1)
+    };
+    net.input(1, Input::AddPeer(PEER, Box::new(refused)));
+    let config = net.config(0);
+    net.input(0, Input::AddPeer(PEER, Box::new(config)));
+    let connect = |output: &Output| matches!(output, Output::Connect { .. });
+    net.run(600 * SECOND);
+    let first = net.count(0, connect);
+    assert!((15..40).contains(&first), "{first} attempts in 10 minutes");
+    // A word of the operator brings it back at once.
+    let passive = PeerConfig {
+        passive: true,
+        ..net.config(1)
+    };
+    net.input(1, Input::AddPeer(PEER, Box::new(passive)));
+    let config = PeerConfig {
+        connect_retry: 2 * SECOND,
+        ..net.config(0)
+    };
+    net.input(0, Input::AddPeer(PEER, Box::new(config)));
+    assert!(net.run_until(SECOND, Net::established));
+}

@@ -1,4 +1,6 @@
 //! How connections end: by collision, by failure, by decree; and what is said then.
+use std::time::Instant;
+
 use crate::collision::{self, Identity, Initiator, Phase, Verdict};
 use crate::connection::Connection;
 use crate::io::{ConnectionId, Event, Output};
@@ -58,23 +60,29 @@ impl Peer {
             &Message::Notification(notification.clone()),
             true,
         );
-        shared.outputs.push_back(Output::Close { connection });
+        shared.close(connection);
     }
 
-    pub(super) fn close_all(&mut self, shared: &mut Shared, failure: &Failure) {
+    /// RFC 9687 section 4: the neighbour does not read. It will not read this either, unless it wakes up.
+    pub(super) fn send_hold_expired(&mut self, now: Instant, shared: &mut Shared, connection: &Connection) {
+        self.event(shared, Event::SendHoldExpired);
+        let failure = Failure::notify(Notification::SEND_HOLD_TIMER_EXPIRED);
+        self.fail(now, shared, connection, &failure, true, connection.phase());
+    }
+
+    pub(super) fn close_all(&mut self, now: Instant, shared: &mut Shared, failure: &Failure) {
         for connection in std::mem::take(&mut self.connections) {
             if connection.state == State::Connect {
-                shared.outputs.push_back(Output::Close {
-                    connection: connection.id,
-                });
+                shared.close(connection.id);
             } else {
-                self.fail(shared, &connection, failure, true, connection.phase());
+                self.fail(now, shared, &connection, failure, true, connection.phase());
             }
         }
     }
 
     pub(super) fn fail(
         &mut self,
+        now: Instant,
         shared: &mut Shared,
         connection: &Connection,
         failure: &Failure,
@@ -83,14 +91,14 @@ impl Peer {
     ) {
         match &failure.notification {
             Some(notification) if transport_up => self.say_goodbye(shared, connection.id, notification),
-            Some(_) | None => shared.outputs.push_back(Output::Close {
-                connection: connection.id,
-            }),
+            Some(_) | None => shared.close(connection.id),
         }
-        self.ended(shared, phase, &failure.reason);
+        self.ended(now, shared, phase, &failure.reason);
     }
 
-    pub(super) fn ended(&mut self, shared: &mut Shared, phase: Phase, reason: &str) {
+    pub(super) fn ended(&mut self, now: Instant, shared: &mut Shared, phase: Phase, reason: &str) {
+        let established = (phase == Phase::Established).then(|| now.saturating_duration_since(self.since));
+        self.retry.failed(established);
         self.last_error = Some(reason.to_owned());
         let reason = reason.to_owned();
         if phase == Phase::Established {

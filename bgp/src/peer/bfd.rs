@@ -1,0 +1,36 @@
+//! What BFD says of a neighbour, and what that means to its session (RFC 5882 section 10.2).
+use std::time::Instant;
+
+use crate::peer::Peer;
+use crate::session::{Failure, State};
+use crate::speaker::Shared;
+use crate::status::BfdState;
+use crate::wire::Cease;
+
+impl Peer {
+    /// RFC 9384: ends the session at once. A neighbour whose BFD was never up is not judged by it.
+    ///
+    /// Nobody has told us that the neighbour's BFD survives its control plane, so its forwarding counts as lost
+    /// too, and nothing of it is kept (RFC 5882 section 4.3).
+    pub(crate) fn bfd_down(&mut self, now: Instant, shared: &mut Shared) {
+        let was_up = self.bfd == BfdState::Up;
+        self.bfd = BfdState::Down;
+        if was_up && self.enabled {
+            self.held = true;
+            self.retry.at = None;
+            self.close_all(now, shared, &Failure::notify(Cease::BfdDown.into()));
+        }
+    }
+
+    pub(crate) fn bfd_up(&mut self, now: Instant, shared: &mut Shared) {
+        self.bfd = BfdState::Up;
+        self.held = false;
+        if self
+            .connections
+            .iter()
+            .all(|connection| connection.state == State::Connect)
+        {
+            self.retry_now(now, shared);
+        }
+    }
+}
