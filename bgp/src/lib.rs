@@ -19,6 +19,7 @@
 )]
 
 mod attributes;
+pub mod bmp;
 mod collision;
 mod config;
 mod connection;

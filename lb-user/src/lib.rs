@@ -15,6 +15,7 @@ pub mod api_server;
 pub mod apply;
 pub mod bfd_thread;
 pub mod bgp_driver;
+pub mod bmp;
 pub mod config;
 pub mod daemon;
 pub mod datapath;
