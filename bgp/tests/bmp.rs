@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use bgp::bmp::Feed;
 use bgp::wire::{Encoding, Message, Open};
-use bgp::{Announcement, Families, Input, Monitored};
+use bgp::{Announcement, Families, Input, Monitored, NextHops, PeerConfig, Preference};
 use bgpkit_parser::models::BgpMessage;
 use bgpkit_parser::parser::bmp::messages::{BmpMessageBody, PerPeerFlags};
 use bgpkit_parser::parser::bmp::parse_bmp_msg;
@@ -77,7 +77,22 @@ fn read(bytes: Vec<u8>) -> (BTreeSet<(bool, String)>, Vec<bool>) {
 fn a_station_that_connects_late_gets_the_full_picture_in_slices() {
     let mut net = Net::pair([65001, 65000], [Duration::from_millis(1); 2]);
     net.introduce();
+    let config = PeerConfig {
+        next_hops: NextHops {
+            ipv6: Some("2001:db8:ffff::1".parse().unwrap()),
+            ..NextHops::default()
+        },
+        ..net.config(0)
+    };
+    net.input(0, Input::AddPeer(PEER, Box::new(config)));
     assert!(net.run_until(Duration::from_secs(5), Net::established));
+    net.input(
+        0,
+        Input::SetRole {
+            instance: 0,
+            preference: Preference::Master,
+        },
+    );
     let vip = |prefix: String| Announcement {
         prefix: prefix.parse().unwrap(),
         instance: 0,

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use super::*;
 use crate::config::Family;
 use crate::io::DownReason;
-use crate::wire::{Attribute, Capability, Cease, Nlri, Notification, Update};
+use crate::wire::{Attribute, Capability, Cease, Nlri, Update};
 
 const AT: Duration = Duration::new(0x6000_0000, 500_000_000);
 const PEER: PeerId = PeerId(7);
@@ -39,11 +39,16 @@ fn announcement() -> Vec<u8> {
 }
 
 fn peer_up(remote: &str, four_octet: bool) -> Monitored {
+    let local = if remote.starts_with('[') {
+        "[2001:db8::1]:179"
+    } else {
+        "192.0.2.1:179"
+    };
     Monitored::PeerUp {
         peer: PEER,
         sent: open(65001, true),
         received: open(65000, four_octet),
-        local: remote.replace('2', "1").parse().unwrap(),
+        local: local.parse().unwrap(),
         remote: remote.parse().unwrap(),
     }
 }
@@ -98,9 +103,9 @@ fn golden_bytes() {
     let mut expected = vec![3, 0, 0, 0, 0, 3];
     expected.extend(peer_header(0));
     expected.extend([0; 12]);
-    // The local address is 191.0.1.1, its port 1790, as the remote one.
-    expected.extend([192, 0, 1, 1]);
-    expected.extend([0x06, 0xfe, 0x06, 0xfe]);
+    expected.extend([192, 0, 2, 1]);
+    // 179 and 1790.
+    expected.extend([0, 0xb3, 0x06, 0xfe]);
     expected.extend(&sent);
     expected.extend(&received);
     expected[4] = u8::try_from(expected.len()).unwrap();
@@ -179,7 +184,7 @@ fn every_message_is_read_by_bgpkit() {
         assert_eq!(flags(message), 0x50);
     }
 
-    let notification = Message::Notification(Notification::cease(Cease::BfdDown))
+    let notification = Message::Notification(Cease::BfdDown.into())
         .encode(Encoding::default())
         .unwrap();
     for reason in [
