@@ -80,6 +80,13 @@ impl Families {
         }
     }
 
+    pub fn remove(&mut self, family: Family) {
+        match family {
+            Family::Ipv4 => self.ipv4 = false,
+            Family::Ipv6 => self.ipv6 = false,
+        }
+    }
+
     pub fn intersection(self, other: Families) -> Families {
         Families {
             ipv4: self.ipv4 && other.ipv4,

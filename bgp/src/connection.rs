@@ -1,11 +1,13 @@
 //! One TCP connection of a neighbour: who opened it, its state, its bytes not yet understood.
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::collision::{Initiator, Phase};
+use crate::config::Families;
 use crate::framer::Framer;
 use crate::io::ConnectionId;
-use crate::session::State;
+use crate::session::{Negotiated, State};
 use crate::status::PeerState;
 use crate::wire::{Context, DecodeError, Message};
 
@@ -22,6 +24,9 @@ pub(crate) struct Connection {
     pub(crate) framer: Framer,
     /// While the socket takes no more (RFC 9687).
     pub(crate) send_hold: Option<Instant>,
+    /// The OPEN messages, whole, for monitoring.
+    pub(crate) open_sent: Vec<u8>,
+    pub(crate) open_received: Vec<u8>,
 }
 
 impl Connection {
@@ -33,6 +38,8 @@ impl Connection {
             state: State::Connect,
             framer: Framer::default(),
             send_hold: None,
+            open_sent: Vec::new(),
+            open_received: Vec::new(),
         }
     }
 
@@ -50,7 +57,7 @@ impl Connection {
     pub(crate) fn phase(&self) -> Phase {
         match self.state {
             State::Connect | State::OpenSent { .. } => Phase::Opening,
-            State::OpenConfirm(_) => Phase::Confirmed,
+            State::AwaitBfd { .. } | State::OpenConfirm(_) => Phase::Confirmed,
             State::Established(_) => Phase::Established,
         }
     }
@@ -58,7 +65,7 @@ impl Connection {
     pub(crate) fn peer_state(&self) -> PeerState {
         match self.state {
             State::Connect => PeerState::Connect,
-            State::OpenSent { .. } => PeerState::OpenSent,
+            State::OpenSent { .. } | State::AwaitBfd { .. } => PeerState::OpenSent,
             State::OpenConfirm(_) => PeerState::OpenConfirm,
             State::Established(_) => PeerState::Established,
         }
@@ -70,12 +77,31 @@ impl Connection {
         self.initiator == Initiator::Local || self.phase() != Phase::Opening
     }
 
-    pub(crate) fn next_message(&mut self, external: bool) -> Option<Result<Message, DecodeError>> {
-        let four_octet = self.state.link().is_none_or(|link| link.negotiated.four_octet);
-        self.framer.next(Context {
-            four_octet,
-            external,
-            ..Context::default()
-        })
+    pub(crate) fn next_message(&mut self) -> Option<Result<Message, DecodeError>> {
+        let context = self.state.link().map(|link| link.negotiated.context());
+        let message = self.framer.next(context.unwrap_or(BEFORE_OPEN))?;
+        if matches!(message, Ok(Message::Open(_))) {
+            self.open_received = self.framer.last().to_vec();
+        }
+        Some(message)
+    }
+
+    /// What was agreed on, if the session is established.
+    pub(crate) fn agreed(&self) -> Option<Arc<Negotiated>> {
+        if let State::Established(link) = &self.state {
+            Some(Arc::clone(&link.negotiated))
+        } else {
+            None
+        }
     }
 }
+
+const BEFORE_OPEN: Context = Context {
+    four_octet: true,
+    external: true,
+    add_path: Families {
+        ipv4: false,
+        ipv6: false,
+    },
+    extended: false,
+};

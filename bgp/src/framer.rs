@@ -35,7 +35,6 @@ impl Framer {
     }
 
     /// The octets of the message that `next` returned last; gone with the next `push`.
-    #[cfg_attr(not(test), allow(dead_code, reason = "for monitoring"))]
     pub(crate) fn last(&self) -> &[u8] {
         self.buffer.get(self.last..self.start).unwrap_or_default()
     }

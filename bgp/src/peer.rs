@@ -3,6 +3,7 @@
 //! Every connection runs its own `session` state machine; this module decides which may exist. A connection that
 //! fails takes only itself down: the neighbour is down when the established one fails. Called by `speaker` only.
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Instant;
 
 use crate::collision::{Initiator, Phase};
@@ -11,16 +12,24 @@ use crate::connection::Connection;
 use crate::export::AdjRibOut;
 use crate::import::adj_rib_in::AdjRibIn;
 use crate::io::{Cause, ConnectionId, Event, Output};
-use crate::session::{self, Action, Failure, State};
+use crate::session::{self, Action, Failure, Negotiated, State};
 use crate::speaker::Shared;
 use crate::status::{BfdState, Counters, PeerState};
-use crate::wire::{Decoded, Effect, Encoding, Message, Notification};
+use crate::wire::{Encoding, Message, Notification, Update};
 
 mod bfd;
 mod ending;
+mod graceful;
+mod limits;
+mod monitor;
+mod reading;
+mod refresh;
 mod retry;
 mod settings;
 
+use graceful::Graceful;
+use limits::Warned;
+use refresh::Refreshes;
 use retry::Retry;
 
 #[derive(Debug)]
@@ -39,6 +48,9 @@ pub(crate) struct Peer {
     pub(crate) bfd: BfdState,
     pub(crate) rib: AdjRibOut,
     pub(crate) adj_rib_in: AdjRibIn,
+    graceful: Graceful,
+    refreshes: Refreshes,
+    warned: Warned,
     pub(crate) counters: Counters,
     pub(crate) last_error: Option<String>,
     pub(crate) state: PeerState,
@@ -59,6 +71,9 @@ impl Peer {
             bfd: BfdState::Unknown,
             rib: AdjRibOut::default(),
             adj_rib_in: AdjRibIn::default(),
+            graceful: Graceful::default(),
+            refreshes: Refreshes::default(),
+            warned: Warned::default(),
             counters: Counters::default(),
             last_error: None,
             state: PeerState::Idle,
@@ -89,7 +104,12 @@ impl Peer {
 
     pub(crate) fn deadline(&self) -> Option<Instant> {
         let connections = self.connections.iter().filter_map(Connection::deadline);
-        connections.chain(self.retry.at).chain(self.idle_hold).min()
+        let routes = [self.graceful.deadline(), self.refreshes.deadline()];
+        connections
+            .chain(self.retry.at)
+            .chain(self.idle_hold)
+            .chain(routes.into_iter().flatten())
+            .min()
     }
 
     /// ManualStart, or the end of the idle hold before its time.
@@ -108,11 +128,18 @@ impl Peer {
         self.idle_hold = None;
         self.retry = Retry::default();
         self.close_all(now, shared, &Failure::notify(notification));
+        self.drop_stale(shared);
     }
 
     /// Nothing of it is left that would have to be remembered.
     pub(crate) fn is_gone(&self) -> bool {
-        self.connections.is_empty() && self.enabled && self.idle_hold.is_none()
+        self.connections.is_empty() && self.enabled && self.idle_hold.is_none() && self.graceful.is_idle()
+    }
+
+    /// The established connection, and what was agreed on.
+    fn session(&self) -> Option<(ConnectionId, Arc<Negotiated>)> {
+        let found = |connection: &Connection| Some((connection.id, connection.agreed()?));
+        self.connections.iter().find_map(found)
     }
 
     pub(crate) fn connected(
@@ -142,7 +169,7 @@ impl Peer {
             self.last_error = Some(reason.clone());
             self.event(shared, Event::ConnectFailed { reason });
         } else {
-            self.ended(now, shared, connection.phase(), &reason);
+            self.ended(now, shared, &Failure::silent(reason), connection.agreed());
         }
     }
 
@@ -158,20 +185,22 @@ impl Peer {
             shared.close(id);
             return;
         }
-        if let Some(established) = self.established().map(|connection| connection.id) {
+        if let Some((established, negotiated)) = self.session() {
             // The neighbour may have restarted: then its stack answers this with a reset, and the next attempt
-            // finds the way free. RFC 4271 section 6.8 has the new connection closed.
-            self.send(shared, established, &Message::Keepalive, true);
-            self.counters.collisions += 1;
-            shared.close(id);
-            self.event(shared, Event::Collision { closed: id });
-            return;
+            // finds the way free. RFC 4271 section 6.8 has the new connection closed, unless its OPEN may say that
+            // the neighbour has restarted (RFC 4724 section 4.2).
+            self.send(shared, established, &Message::Keepalive);
+            if !self.may_be_restart(now, &negotiated) {
+                self.counters.collisions += 1;
+                shared.close(id);
+                self.event(shared, Event::Collision { closed: id });
+                return;
+            }
         }
         // A second one from the same side: the neighbour has given up the first.
-        let stale = self
-            .connections
-            .iter()
-            .find(|connection| connection.initiator == Initiator::Remote);
+        let stale = self.connections.iter().find(|connection| {
+            connection.initiator == Initiator::Remote && connection.phase() != Phase::Established
+        });
         if let Some(stale) = stale
             .map(|connection| connection.id)
             .and_then(|stale| self.take(stale))
@@ -183,38 +212,11 @@ impl Peer {
         self.advance(now, shared, connection, session::Event::TransportUp);
     }
 
-    pub(crate) fn received(&mut self, now: Instant, shared: &mut Shared, id: ConnectionId, bytes: &[u8]) {
-        let Some(connection) = self.connections.iter_mut().find(|connection| connection.id == id) else {
-            return;
-        };
-        self.counters.bytes_in += u64::try_from(bytes.len()).unwrap_or(u64::MAX);
-        connection.framer.push(bytes);
-        let external = !self.internal(shared);
-        while let Some(mut connection) = self.take(id) {
-            let event = match connection.next_message(external) {
-                None => {
-                    self.connections.push(connection);
-                    return;
-                }
-                Some(Ok(message)) => {
-                    self.count_in(&message);
-                    session::Event::Message(message)
-                }
-                Some(Err(error)) => session::Event::Malformed(error),
-            };
-            self.advance(now, shared, connection, event);
-        }
-    }
-
     pub(crate) fn closed(&mut self, now: Instant, shared: &mut Shared, id: ConnectionId) {
         if let Some(connection) = self.take(id) {
             // The transport is gone: nothing to send, nothing to close.
-            self.ended(
-                now,
-                shared,
-                connection.phase(),
-                "connection closed by the neighbour",
-            );
+            let failure = Failure::silent("connection closed by the neighbour");
+            self.ended(now, shared, &failure, connection.agreed());
         }
     }
 
@@ -244,6 +246,8 @@ impl Peer {
             self.idle_hold = None;
             self.connect(now, shared);
         }
+        self.graceful_due(now, shared);
+        self.refreshes_due(now, shared);
         self.retry_due(now, shared);
     }
 
@@ -265,20 +269,24 @@ impl Peer {
     ) {
         let mut actions = Vec::new();
         let before = connection.phase();
+        let agreed = connection.agreed();
+        let restarted = self.restarted(shared);
         let state = std::mem::replace(&mut connection.state, State::Connect);
         let transport_up = state != State::Connect || event == session::Event::TransportUp;
         let mut local = session::Local {
             speaker: &shared.config,
             peer: &self.config,
             jitter: &mut shared.jitter,
+            bfd_up: self.bfd == BfdState::Up,
+            restarted,
         };
         match state.step(now, event, &mut local, &mut actions) {
             Ok(state) => connection.state = state,
-            Err(failure) => return self.fail(now, shared, &connection, &failure, transport_up, before),
+            Err(failure) => return self.fail(now, shared, connection.id, &failure, transport_up, agreed),
         }
         if before == Phase::Opening
             && connection.phase() == Phase::Confirmed
-            && !self.survives(shared, &connection)
+            && !self.survives(now, shared, &connection)
         {
             self.close_collided(shared, &connection);
             return;
@@ -310,76 +318,56 @@ impl Peer {
         }
         self.retry.at = None;
         self.counters.established += 1;
-        let link = self.established().and_then(|connection| connection.state.link());
-        let Some(negotiated) = link.map(|link| &link.negotiated) else {
+        let Some((_, negotiated)) = self.session() else {
             return;
         };
-        let (remote_as, router_id, hold_time) = (negotiated.asn, negotiated.identifier, negotiated.hold);
         shared.outputs.push_back(Output::PeerUp {
             peer: self.id,
             connection: id,
-            remote_as,
-            router_id,
-            hold_time,
+            remote_as: negotiated.asn,
+            router_id: negotiated.identifier,
+            hold_time: negotiated.hold,
         });
+        self.monitor_up(shared);
+        self.back(now, shared, &negotiated);
         self.import_begins(shared);
         self.announce(now, shared, Cause::SessionUp);
+        // RFC 4724 section 2: also for neighbours that only want to know when all has been told.
+        for family in negotiated.families.iter() {
+            let message = Message::Update(Update::end_of_rib(family).into());
+            self.counters.updates_out += 1;
+            self.send(shared, id, &message);
+        }
     }
 
     fn act(&mut self, now: Instant, shared: &mut Shared, id: ConnectionId, action: Action) {
         match action {
-            Action::Send(message) => self.send(shared, id, &message, true),
-            Action::Routes(decoded) => self.routes(shared, &decoded),
-            Action::Refresh(family) => self.announce(now, shared, Cause::RouteRefresh { family }),
+            Action::Send(message) => self.send(shared, id, &message),
+            Action::Routes(decoded) => self.routes(now, shared, &decoded),
+            Action::Refresh(family) => self.tell_again(now, shared, id, family),
+            Action::RefreshBegins(family) => self.refresh_begins(now, family),
+            Action::RefreshEnds(family) => self.refresh_ends(shared, family),
         }
     }
 
-    fn routes(&mut self, shared: &mut Shared, decoded: &Decoded) {
-        let limit = self.config.max_prefixes.limit;
-        let updated = self.adj_rib_in.update(decoded, limit);
-        self.imported(shared, &updated.changed);
-        let Some(effect) = decoded.effect() else { return };
-        if effect == Effect::AttributeDiscard {
-            self.counters.attributes_discarded += 1;
-        } else {
-            self.counters.treated_as_withdraw += 1;
-        }
-        let worst = decoded.faults.iter().find(|fault| fault.effect == effect);
-        let detail = worst.map(|fault| fault.error.to_string()).unwrap_or_default();
-        self.event(
-            shared,
-            Event::UpdateError {
-                effect: effect.name(),
-                detail,
-            },
-        );
-    }
-
-    fn count_in(&mut self, message: &Message) {
-        self.counters.messages_in += 1;
-        match message {
-            Message::Update(_) => self.counters.updates_in += 1,
-            Message::Notification(_) => self.counters.notifications_in += 1,
-            Message::RouteRefresh(_) => self.counters.refreshes_in += 1,
-            Message::Open(_) | Message::Keepalive => {}
-        }
-    }
-
-    pub(crate) fn send_bytes(&mut self, shared: &mut Shared, connection: ConnectionId, bytes: Vec<u8>) {
-        self.counters.bytes_out += u64::try_from(bytes.len()).unwrap_or(u64::MAX);
-        shared.outputs.push_back(Output::Send { connection, bytes });
-    }
-
-    fn send(&mut self, shared: &mut Shared, connection: ConnectionId, message: &Message, four_octet: bool) {
-        // Everything sent this way is small; what cannot be said is left unsaid.
-        let encoding = Encoding {
-            four_octet,
-            ..Encoding::default()
+    fn send(&mut self, shared: &mut Shared, connection: ConnectionId, message: &Message) {
+        // Everything sent this way is small and the same in every encoding; what cannot be said is left unsaid.
+        let Ok(bytes) = message.encode(Encoding::default()) else {
+            return;
         };
-        if let Ok(bytes) = message.encode(encoding) {
-            self.counters.messages_out += 1;
-            self.send_bytes(shared, connection, bytes);
+        self.counters.messages_out += 1;
+        self.counters.bytes_out += u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+        match message {
+            Message::Open(_) => {
+                let sender = self.connections.iter_mut().find(|sender| sender.id == connection);
+                if let Some(sender) = sender {
+                    sender.open_sent.clone_from(&bytes);
+                }
+            }
+            Message::Update(_) => self.monitor_sent(shared, &bytes),
+            Message::Notification(_) | Message::Keepalive | Message::RouteRefresh(_) => {}
         }
+        shared.outputs.push_back(Output::Send { connection, bytes });
     }
 
     pub(crate) fn event(&self, shared: &mut Shared, event: Event) {

@@ -3,39 +3,27 @@
 //! The state goes in by value and comes out by value, or the connection has failed. Timers are absolute deadlines
 //! inside the states that have them; one that is off does not exist. What concerns the neighbour as a whole
 //! (retry, the second connection, BFD, routes) belongs to `peer`. Must never touch a clock or an output queue.
-use std::net::Ipv4Addr;
+mod negotiate;
+
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::config::{Families, Family, PeerConfig, SpeakerConfig};
+use crate::config::{Family, PeerConfig, SpeakerConfig};
 use crate::jitter::Jitter;
-use crate::wire::{Capability, DecodeError, Decoded, Message, Notification, Open, SAFI_UNICAST, afi};
+use crate::wire::{Cease, DecodeError, Decoded, Message, Notification, Open, RouteRefresh};
+pub(crate) use negotiate::{Negotiated, Restarted};
 
 /// How long an OPEN, or the KEEPALIVE that confirms it, is waited for. RFC 4271 section 8.2.2 suggests a large
 /// value such as four minutes; one minute frees a connection to a frozen neighbour sooner and is still large.
 pub(crate) const OPEN_WAIT: Duration = Duration::from_secs(60);
 
-/// What two OPENs have agreed on.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Negotiated {
-    pub(crate) identifier: Ipv4Addr,
-    pub(crate) asn: u32,
-    pub(crate) hold: Option<Duration>,
-    pub(crate) families: Families,
-    pub(crate) four_octet: bool,
-    pub(crate) capabilities: Vec<Capability>,
-}
-
-impl Negotiated {
-    pub(crate) fn keepalive(&self) -> Option<Duration> {
-        // RFC 4271 section 4.4: a third of the hold time.
-        self.hold.map(|hold| hold / 3)
-    }
-}
+/// How long BFD may take to come up where no hold time bounds the wait (draft-ietf-idr-bgp-bfd-strict-mode section 3).
+pub(crate) const BFD_WAIT: Duration = Duration::from_secs(30);
 
 /// A connection whose OPENs have been exchanged.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Link {
-    pub(crate) negotiated: Negotiated,
+    pub(crate) negotiated: Arc<Negotiated>,
     hold: Option<Instant>,
     keepalive: Option<Instant>,
 }
@@ -60,6 +48,13 @@ pub(crate) enum State {
     Connect,
     OpenSent {
         deadline: Instant,
+        sent: Box<Open>,
+    },
+    /// The OPEN has come, and nothing is confirmed before BFD is up (draft-ietf-idr-bgp-bfd-strict-mode section
+    /// 8.5.5). `confirmed`: the neighbour has confirmed already.
+    AwaitBfd {
+        link: Link,
+        confirmed: bool,
     },
     OpenConfirm(Link),
     Established(Link),
@@ -70,6 +65,7 @@ pub(crate) enum Event {
     TransportUp,
     Message(Message),
     Malformed(DecodeError),
+    BfdUp,
     Timer,
 }
 
@@ -78,12 +74,18 @@ pub(crate) enum Action {
     Send(Message),
     Routes(Decoded),
     Refresh(Family),
+    /// The neighbour begins, or has ended, to tell everything again (RFC 7313 section 4).
+    RefreshBegins(Family),
+    RefreshEnds(Family),
 }
 
 /// The end of a connection: what is said to the neighbour, and to people.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Failure {
     pub(crate) notification: Option<Notification>,
+    pub(crate) received: Option<Notification>,
+    /// Without a NOTIFICATION: it was us who closed.
+    pub(crate) local: bool,
     pub(crate) reason: String,
 }
 
@@ -92,13 +94,33 @@ impl Failure {
         Failure {
             reason: format!("sent: {notification}"),
             notification: Some(notification),
+            received: None,
+            local: false,
         }
     }
 
     pub(crate) fn silent(reason: impl Into<String>) -> Self {
         Failure {
             notification: None,
+            received: None,
+            local: false,
             reason: reason.into(),
+        }
+    }
+
+    pub(crate) fn local(reason: impl Into<String>) -> Self {
+        Failure {
+            local: true,
+            ..Failure::silent(reason)
+        }
+    }
+
+    fn told(notification: Notification) -> Self {
+        Failure {
+            reason: format!("received: {notification}"),
+            notification: None,
+            received: Some(notification),
+            local: false,
         }
     }
 
@@ -106,6 +128,8 @@ impl Failure {
         Failure {
             reason: format!("sent: {notification}: {detail}"),
             notification: Some(notification),
+            received: None,
+            local: false,
         }
     }
 }
@@ -115,14 +139,16 @@ pub(crate) struct Local<'a> {
     pub(crate) speaker: &'a SpeakerConfig,
     pub(crate) peer: &'a PeerConfig,
     pub(crate) jitter: &'a mut Jitter,
+    pub(crate) bfd_up: bool,
+    pub(crate) restarted: Restarted,
 }
 
 impl State {
     pub(crate) fn deadline(&self) -> Option<Instant> {
         match self {
             State::Connect => None,
-            State::OpenSent { deadline } => Some(*deadline),
-            State::OpenConfirm(link) | State::Established(link) => {
+            State::OpenSent { deadline, .. } => Some(*deadline),
+            State::AwaitBfd { link, .. } | State::OpenConfirm(link) | State::Established(link) => {
                 [link.hold, link.keepalive].into_iter().flatten().min()
             }
         }
@@ -131,7 +157,7 @@ impl State {
     pub(crate) fn link(&self) -> Option<&Link> {
         match self {
             State::Connect | State::OpenSent { .. } => None,
-            State::OpenConfirm(link) | State::Established(link) => Some(link),
+            State::AwaitBfd { link, .. } | State::OpenConfirm(link) | State::Established(link) => Some(link),
         }
     }
 
@@ -145,13 +171,13 @@ impl State {
         match event {
             Event::TransportUp => Ok(self.transport_up(now, local, actions)),
             Event::Timer => self.timer(now, local, actions),
+            Event::BfdUp => Ok(self.bfd_up(now, local, actions)),
             Event::Malformed(error) => Err(Failure::detailed(error.notification(), &error)),
-            Event::Message(Message::Notification(notification)) => {
-                Err(Failure::silent(format!("received: {notification}")))
-            }
+            Event::Message(Message::Notification(notification)) => Err(Failure::told(notification)),
             Event::Message(message) => match self {
                 State::Connect => Err(Failure::silent("message before the connection was up")),
-                State::OpenSent { .. } => open_sent(now, message, local, actions),
+                State::OpenSent { sent, .. } => open_sent(now, &sent, message, local, actions),
+                State::AwaitBfd { link, .. } => await_bfd(now, link, &message),
                 State::OpenConfirm(link) => open_confirm(now, link, &message),
                 State::Established(link) => established(now, link, message, actions),
             },
@@ -162,17 +188,24 @@ impl State {
         if self != State::Connect {
             return self;
         }
-        let speaker = local.speaker;
-        let families = local.peer.families;
-        let open = Open::new(
-            speaker.local_as,
-            local.peer.hold_seconds(),
-            speaker.router_id,
-            families,
-        );
-        actions.push(Action::Send(Message::Open(open)));
+        let open = negotiate::offer(local.speaker, local.peer, local.restarted);
+        actions.push(Action::Send(Message::Open(open.clone())));
         State::OpenSent {
             deadline: now + OPEN_WAIT,
+            sent: Box::new(open),
+        }
+    }
+
+    fn bfd_up(self, now: Instant, local: &mut Local<'_>, actions: &mut Vec<Action>) -> State {
+        let State::AwaitBfd { link, confirmed } = self else {
+            return self;
+        };
+        let mut link = confirm(now, link, local, actions);
+        if confirmed {
+            link.arm_hold(now);
+            State::Established(link)
+        } else {
+            State::OpenConfirm(link)
         }
     }
 
@@ -188,8 +221,15 @@ impl State {
         };
         match self {
             State::Connect => Ok(State::Connect),
-            State::OpenSent { deadline } if due(Some(deadline)) => expired(),
-            State::OpenSent { deadline } => Ok(State::OpenSent { deadline }),
+            State::OpenSent { deadline, .. } if due(Some(deadline)) => expired(),
+            State::AwaitBfd { link, .. } if due(link.hold) && link.negotiated.hold.is_none() => {
+                Err(Failure::detailed(Cease::BfdDown.into(), &"it has not come up"))
+            }
+            State::AwaitBfd { link, .. } if due(link.hold) => Err(Failure::detailed(
+                Notification::HOLD_TIMER_EXPIRED,
+                &"while waiting for BFD",
+            )),
+            waiting @ (State::OpenSent { .. } | State::AwaitBfd { .. }) => Ok(waiting),
             State::OpenConfirm(link) | State::Established(link) if due(link.hold) => expired(),
             State::OpenConfirm(link) => Ok(State::OpenConfirm(keep(link))),
             State::Established(link) => Ok(State::Established(keep(link))),
@@ -199,6 +239,7 @@ impl State {
 
 fn open_sent(
     now: Instant,
+    sent: &Open,
     message: Message,
     local: &mut Local<'_>,
     actions: &mut Vec<Action>,
@@ -206,18 +247,44 @@ fn open_sent(
     let Message::Open(open) = message else {
         return Err(Failure::notify(Notification::unexpected_message(1)));
     };
-    let negotiated = negotiate(open, local.speaker, local.peer)?;
+    let negotiated = negotiate::negotiate(sent, open, local.speaker, local.peer)?;
     let mut link = Link {
-        negotiated,
+        negotiated: Arc::new(negotiated),
         hold: None,
         keepalive: None,
     };
+    if link.negotiated.bfd_strict && !local.bfd_up {
+        link.arm_hold(now);
+        link.hold.get_or_insert(now + BFD_WAIT);
+        return Ok(State::AwaitBfd {
+            link,
+            confirmed: false,
+        });
+    }
+    Ok(State::OpenConfirm(confirm(now, link, local, actions)))
+}
+
+fn confirm(now: Instant, mut link: Link, local: &mut Local<'_>, actions: &mut Vec<Action>) -> Link {
     actions.push(Action::Send(Message::Keepalive));
     link.arm_keepalive(now, local.jitter);
     link.arm_hold(now);
     // Without a hold time the confirmation is still waited for no longer than the OPEN was.
     link.hold.get_or_insert(now + OPEN_WAIT);
-    Ok(State::OpenConfirm(link))
+    link
+}
+
+/// The neighbour's BFD may be up before ours (draft-ietf-idr-bgp-bfd-strict-mode section 8.5.6).
+fn await_bfd(now: Instant, mut link: Link, message: &Message) -> Result<State, Failure> {
+    if *message != Message::Keepalive {
+        return Err(Failure::notify(Notification::unexpected_message(1)));
+    }
+    if link.negotiated.hold.is_some() {
+        link.arm_hold(now);
+    }
+    Ok(State::AwaitBfd {
+        link,
+        confirmed: true,
+    })
 }
 
 fn open_confirm(now: Instant, mut link: Link, message: &Message) -> Result<State, Failure> {
@@ -240,16 +307,7 @@ fn established(
             link.arm_hold(now);
             actions.push(Action::Routes(decoded));
         }
-        Message::RouteRefresh(refresh) => {
-            // RFC 2918 section 4: a family that was not negotiated is ignored. RFC 7313 section 5: so are the
-            // markers of an enhanced refresh, which was not negotiated either.
-            let family = refresh
-                .family()
-                .filter(|family| link.negotiated.families.contains(*family));
-            if let (Some(family), 0) = (family, refresh.subtype) {
-                actions.push(Action::Refresh(family));
-            }
-        }
+        Message::RouteRefresh(refresh) => actions.extend(refreshed(&link.negotiated, refresh)),
         Message::Open(_) | Message::Notification(_) => {
             return Err(Failure::notify(Notification::unexpected_message(3)));
         }
@@ -257,34 +315,18 @@ fn established(
     Ok(State::Established(link))
 }
 
-/// RFC 4271 section 6.2, RFC 5492 section 3, RFC 6286 section 2.2, RFC 6793 section 4.1.
-fn negotiate(open: Open, speaker: &SpeakerConfig, peer: &PeerConfig) -> Result<Negotiated, Failure> {
-    if !peer.remote_as.accepts(open.asn(), speaker.local_as) {
-        let detail = format!("{} instead of {}", open.asn(), peer.remote_as);
-        return Err(Failure::detailed(Notification::BAD_PEER_AS, &detail));
+/// RFC 2918 section 4: a family that was not negotiated is ignored. RFC 7313 section 5: so are subtypes that nobody
+/// knows, and markers that were not agreed on.
+fn refreshed(negotiated: &Negotiated, refresh: RouteRefresh) -> Option<Action> {
+    let family = refresh
+        .family()
+        .filter(|family| negotiated.families.contains(*family))?;
+    match refresh.subtype {
+        RouteRefresh::REQUEST => Some(Action::Refresh(family)),
+        RouteRefresh::BEGIN if negotiated.enhanced_refresh => Some(Action::RefreshBegins(family)),
+        RouteRefresh::END if negotiated.enhanced_refresh => Some(Action::RefreshEnds(family)),
+        _ => None,
     }
-    // Two speakers of one AS must differ; of two, they may not (RFC 6286 section 2.1).
-    if open.identifier == speaker.router_id && open.asn() == speaker.local_as {
-        return Err(Failure::detailed(Notification::BAD_IDENTIFIER, &"it is ours"));
-    }
-    let families = peer.families.intersection(open.families());
-    if families.is_empty() {
-        let wanted = peer.families.iter().flat_map(|family| {
-            let [high, low] = afi(family).to_be_bytes();
-            [1, 4, high, low, 0, SAFI_UNICAST]
-        });
-        let notification = Notification::unsupported_capability(wanted.collect());
-        return Err(Failure::detailed(notification, &"no common address family"));
-    }
-    let seconds = peer.hold_seconds().min(open.hold_time);
-    Ok(Negotiated {
-        identifier: open.identifier,
-        asn: open.asn(),
-        hold: (seconds != 0).then(|| Duration::from_secs(seconds.into())),
-        families,
-        four_octet: open.four_octet_as().is_some(),
-        capabilities: open.capabilities,
-    })
 }
 
 #[cfg(test)]

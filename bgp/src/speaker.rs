@@ -29,6 +29,8 @@ pub(crate) struct Shared {
     pub(crate) roles: Roles,
     pub(crate) loc_rib: LocRib,
     pub(crate) outputs: Outputs,
+    /// Whether `Output::Monitor` is wanted.
+    pub(crate) monitoring: bool,
     /// Whose connection is whose, so that bytes find their neighbour without a search.
     pub(crate) owners: BTreeMap<ConnectionId, PeerId>,
     next_connection: u64,
@@ -64,6 +66,7 @@ impl Speaker {
             exports: Exports::default(),
             roles: Roles::new(),
             outputs: Outputs::default(),
+            monitoring: false,
             owners: BTreeMap::new(),
             next_connection: 1,
         };
@@ -102,10 +105,9 @@ impl Speaker {
             Input::AddPeer(id, config) => self.add(now, id, *config),
             Input::RemovePeer(id) => self.remove(now, id),
             Input::Enable(id) => self.enable(now, id),
-            Input::Disable { peer, .. } => {
-                self.peer(now, peer, |peer, shared| {
-                    peer.disable(now, shared, Cease::AdministrativeShutdown.into())
-                });
+            Input::Disable { peer, communication } => {
+                let notification = Cease::AdministrativeShutdown.with_communication(&communication);
+                self.peer(now, peer, |peer, shared| peer.disable(now, shared, notification));
             }
             Input::SetDynamic(ranges) => self.set_dynamic(now, ranges),
             Input::BfdDown(id) => self.peer(now, id, |peer, shared| peer.bfd_down(now, shared)),
@@ -126,8 +128,17 @@ impl Speaker {
                 scope,
                 metric,
             } => self.shared.loc_rib.next_hop(&Gateway { address, scope }, metric),
-            Input::Refresh { .. } | Input::SetMonitoring(_) => {}
-            Input::Shutdown { .. } => self.shutdown(now),
+            Input::Refresh {
+                peer,
+                direction,
+                families,
+            } => {
+                self.peer(now, peer, |peer, shared| {
+                    peer.refresh_asked(now, shared, direction, families)
+                });
+            }
+            Input::SetMonitoring(on) => self.set_monitoring(on),
+            Input::Shutdown { communication } => self.shutdown(now, &communication),
             Input::Timeout => self.each(now, |peer, shared| peer.timeout(now, shared)),
             Input::Connected { .. }
             | Input::ConnectFailed { .. }
@@ -189,10 +200,20 @@ impl Speaker {
         }
     }
 
-    fn shutdown(&mut self, now: Instant) {
+    fn set_monitoring(&mut self, on: bool) {
+        let begins = on && !std::mem::replace(&mut self.shared.monitoring, on);
+        if begins {
+            for peer in self.peers.values() {
+                peer.monitor_up(&mut self.shared);
+            }
+        }
+    }
+
+    fn shutdown(&mut self, now: Instant, communication: &str) {
         self.stopped = true;
+        let notification = Cease::AdministrativeShutdown.with_communication(communication);
         self.each(now, |peer, shared| {
-            peer.disable(now, shared, Cease::AdministrativeShutdown.into())
+            peer.disable(now, shared, notification.clone())
         });
         self.shared.loc_rib.close();
     }

@@ -98,6 +98,8 @@ pub struct PeerStatus {
     pub families: Families,
     /// Names of the capabilities the neighbour sent.
     pub capabilities: Vec<String>,
+    /// And of those we sent.
+    pub offered: Vec<String>,
     pub advertised: usize,
     /// Paths the neighbour announces now, those of them that are imported, and those kept while it restarts.
     pub received: usize,
@@ -156,7 +158,7 @@ impl Peer {
         let established = self.established();
         let negotiated = established
             .and_then(|connection| connection.state.link())
-            .map(|link| &link.negotiated);
+            .map(|link| link.negotiated.as_ref());
         PeerStatus {
             id: self.id,
             address: self.config.address,
@@ -178,6 +180,9 @@ impl Peer {
                 .unwrap_or_default(),
             capabilities: negotiated
                 .map(|negotiated| negotiated.capabilities.iter().map(Capability::name).collect())
+                .unwrap_or_default(),
+            offered: negotiated
+                .map(|negotiated| negotiated.offered.iter().map(Capability::name).collect())
                 .unwrap_or_default(),
             advertised: self.rib.len(),
             received: self.adj_rib_in.len(),

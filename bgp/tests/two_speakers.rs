@@ -384,7 +384,7 @@ fn a_wrong_as_is_refused_with_the_reason() {
     let status = &net.nodes[0].speaker.peers()[0];
     assert_eq!(
         status.last_error.as_deref(),
-        Some("sent: bad peer AS (2/2): 65000 instead of 64999")
+        Some("sent: bad peer AS (2/2): the neighbour has AS 65000, configured is 64999")
     );
     assert_eq!(status.counters.established, 0);
 }
@@ -596,12 +596,13 @@ fn a_route_refresh_brings_the_family_again() {
             bytes: &refresh(2, 0),
         },
     );
+    let told = |output: &&Output| matches!(output, Output::UpdateSent { .. });
     let Some(Output::UpdateSent {
         announced: 1,
         withdrawn: 0,
         cause,
         ..
-    }) = net.nodes[0].outputs.last()
+    }) = net.nodes[0].outputs.iter().rev().find(told)
     else {
         panic!("{:?}", net.nodes[0].outputs.last())
     };

@@ -41,7 +41,7 @@ impl Peer {
         else {
             return;
         };
-        let (id, encoding) = (connection.id, encoding(link));
+        let (id, encoding) = (connection.id, link.negotiated.encoding());
         let audience = self.audience(shared, connection, link);
         if cause == Cause::SessionUp {
             self.report_silence(shared, &audience);
@@ -84,7 +84,8 @@ impl Peer {
         self.counters.messages_out += count(messages);
         self.counters.updates_out += count(messages);
         self.counters.bytes_out += count(bytes);
-        shared.outputs.push_updates(id, batch, None);
+        let monitored = shared.monitoring.then_some(self.id);
+        shared.outputs.push_updates(id, batch, monitored);
         shared.outputs.push_back(Output::UpdateSent {
             peer: self.id,
             announced: changes.announced(),
@@ -109,9 +110,9 @@ impl Peer {
             ladder: self.config.ladder.clone(),
             export: self.config.export.clone(),
             families: link.negotiated.families,
-            ipv4: self.offer(Family::Ipv4, local, false),
+            ipv4: self.offer(Family::Ipv4, local, link.negotiated.extended_next_hop),
             ipv6: self.offer(Family::Ipv6, local, false),
-            extended_next_hop: false,
+            extended_next_hop: link.negotiated.extended_next_hop,
             graceful_shutdown: self.config.graceful_shutdown,
             // RFC 9234 section 5: towards customers, peers and clients of a route server; outside the AS only.
             only_to_customer: !internal
@@ -200,12 +201,5 @@ impl Peer {
             reason: None,
         };
         rows.into_iter().map(row).collect()
-    }
-}
-
-fn encoding(link: &Link) -> Encoding {
-    Encoding {
-        four_octet: link.negotiated.four_octet,
-        ..Encoding::default()
     }
 }

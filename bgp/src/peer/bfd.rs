@@ -1,8 +1,9 @@
 //! What BFD says of a neighbour, and what that means to its session (RFC 5882 section 10.2).
 use std::time::Instant;
 
+use crate::connection::Connection;
 use crate::peer::Peer;
-use crate::session::{Failure, State};
+use crate::session::{self, Failure, State};
 use crate::speaker::Shared;
 use crate::status::BfdState;
 use crate::wire::Cease;
@@ -19,12 +20,23 @@ impl Peer {
             self.held = true;
             self.retry.at = None;
             self.close_all(now, shared, &Failure::notify(Cease::BfdDown.into()));
+            self.drop_stale(shared);
         }
     }
 
     pub(crate) fn bfd_up(&mut self, now: Instant, shared: &mut Shared) {
         self.bfd = BfdState::Up;
         self.held = false;
+        let waiting = |connection: &&Connection| matches!(connection.state, State::AwaitBfd { .. });
+        while let Some(id) = self
+            .connections
+            .iter()
+            .find(waiting)
+            .map(|connection| connection.id)
+        {
+            let Some(connection) = self.take(id) else { break };
+            self.advance(now, shared, connection, session::Event::BfdUp);
+        }
         if self
             .connections
             .iter()

@@ -1,18 +1,29 @@
 //! How connections end: by collision, by failure, by decree; and what is said then.
-use std::time::Instant;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
+use super::graceful::last_word;
+use super::limits::Warned;
 use crate::collision::{self, Identity, Initiator, Phase, Verdict};
 use crate::connection::Connection;
 use crate::io::{ConnectionId, Event, Output};
 use crate::peer::Peer;
-use crate::session::Failure;
-use crate::session::State;
+use crate::session::{Failure, Negotiated, State};
 use crate::speaker::Shared;
 use crate::wire::{Cease, Message, Notification};
 
+/// Connections that crossed have met by then.
+const CROSSING: Duration = Duration::from_secs(10);
+
 impl Peer {
+    /// A connection that comes while the session is up. One that the two of us have just opened crosswise is
+    /// another matter than one of a neighbour that has restarted.
+    pub(super) fn may_be_restart(&self, now: Instant, negotiated: &Negotiated) -> bool {
+        negotiated.restart.is_some() && now.saturating_duration_since(self.since) >= CROSSING
+    }
+
     /// Collision detection when an OPEN has arrived on `new` (RFC 4271 section 6.8).
-    pub(super) fn survives(&mut self, shared: &mut Shared, new: &Connection) -> bool {
+    pub(super) fn survives(&mut self, now: Instant, shared: &mut Shared, new: &Connection) -> bool {
         let Some(link) = new.state.link() else { return true };
         let local = Identity {
             identifier: shared.config.router_id,
@@ -22,12 +33,21 @@ impl Peer {
             identifier: link.negotiated.identifier,
             asn: link.negotiated.asn,
         };
+        let restarting = link
+            .negotiated
+            .restart
+            .as_ref()
+            .is_some_and(|restart| restart.restarting);
         let others: Vec<(ConnectionId, Initiator, Phase)> = self
             .connections
             .iter()
             .map(|connection| (connection.id, connection.initiator, connection.phase()))
             .collect();
         for (id, initiator, phase) in others {
+            if phase == Phase::Established && restarting {
+                self.replace_session(now, shared, id);
+                continue;
+            }
             match collision::resolve(local, remote, (initiator, phase), new.initiator) {
                 Verdict::KeepBoth => {}
                 Verdict::CloseNew => return false,
@@ -39,6 +59,15 @@ impl Peer {
             }
         }
         true
+    }
+
+    /// RFC 4724 section 4.2: the neighbour has restarted, its old connection is closed without a word.
+    fn replace_session(&mut self, now: Instant, shared: &mut Shared, id: ConnectionId) {
+        if let Some(old) = self.take(id) {
+            shared.close(id);
+            let failure = Failure::local("the neighbour has restarted");
+            self.ended(now, shared, &failure, old.agreed());
+        }
     }
 
     pub(super) fn close_collided(&mut self, shared: &mut Shared, connection: &Connection) {
@@ -54,12 +83,7 @@ impl Peer {
 
     fn say_goodbye(&mut self, shared: &mut Shared, connection: ConnectionId, notification: &Notification) {
         self.counters.notifications_out += 1;
-        self.send(
-            shared,
-            connection,
-            &Message::Notification(notification.clone()),
-            true,
-        );
+        self.send(shared, connection, &Message::Notification(notification.clone()));
         shared.close(connection);
     }
 
@@ -67,7 +91,7 @@ impl Peer {
     pub(super) fn send_hold_expired(&mut self, now: Instant, shared: &mut Shared, connection: &Connection) {
         self.event(shared, Event::SendHoldExpired);
         let failure = Failure::notify(Notification::SEND_HOLD_TIMER_EXPIRED);
-        self.fail(now, shared, connection, &failure, true, connection.phase());
+        self.fail(now, shared, connection.id, &failure, true, connection.agreed());
     }
 
     pub(super) fn close_all(&mut self, now: Instant, shared: &mut Shared, failure: &Failure) {
@@ -75,42 +99,57 @@ impl Peer {
             if connection.state == State::Connect {
                 shared.close(connection.id);
             } else {
-                self.fail(now, shared, &connection, failure, true, connection.phase());
+                self.fail(now, shared, connection.id, failure, true, connection.agreed());
             }
         }
     }
 
+    /// `agreed`: what was, if the connection was established.
     pub(super) fn fail(
         &mut self,
         now: Instant,
         shared: &mut Shared,
-        connection: &Connection,
+        id: ConnectionId,
         failure: &Failure,
         transport_up: bool,
-        phase: Phase,
+        agreed: Option<Arc<Negotiated>>,
     ) {
         match &failure.notification {
-            Some(notification) if transport_up => self.say_goodbye(shared, connection.id, notification),
-            Some(_) | None => shared.close(connection.id),
+            Some(notification) if transport_up => {
+                let notification = last_word(notification, agreed.as_deref());
+                self.say_goodbye(shared, id, &notification);
+            }
+            Some(_) | None => shared.close(id),
         }
-        self.ended(now, shared, phase, &failure.reason);
+        self.ended(now, shared, failure, agreed);
     }
 
-    pub(super) fn ended(&mut self, now: Instant, shared: &mut Shared, phase: Phase, reason: &str) {
-        let established = (phase == Phase::Established).then(|| now.saturating_duration_since(self.since));
-        self.retry.failed(established);
-        self.last_error = Some(reason.to_owned());
-        let reason = reason.to_owned();
-        if phase == Phase::Established {
-            self.counters.flaps += 1;
-            self.rib.clear();
-            self.forget_imported(shared);
-            shared.outputs.push_back(Output::PeerDown {
-                peer: self.id,
-                reason,
-            });
-        } else {
+    pub(super) fn ended(
+        &mut self,
+        now: Instant,
+        shared: &mut Shared,
+        failure: &Failure,
+        agreed: Option<Arc<Negotiated>>,
+    ) {
+        let lived = agreed
+            .is_some()
+            .then(|| now.saturating_duration_since(self.since));
+        self.retry.failed(lived);
+        self.last_error = Some(failure.reason.clone());
+        let reason = failure.reason.clone();
+        let Some(negotiated) = agreed else {
             self.event(shared, Event::ConnectionLost { reason });
-        }
+            return;
+        };
+        self.counters.flaps += 1;
+        self.rib.clear();
+        self.refreshes.clear();
+        self.warned = Warned::default();
+        self.monitor_down(shared, failure);
+        self.lost(now, shared, failure, &negotiated);
+        shared.outputs.push_back(Output::PeerDown {
+            peer: self.id,
+            reason,
+        });
     }
 }

@@ -4,7 +4,7 @@
 //! difference, judged again on our side, or only remembered.
 use std::time::Instant;
 
-use crate::config::{BfdMode, PeerConfig};
+use crate::config::{BfdMode, Families, PeerConfig};
 use crate::io::Cause;
 use crate::peer::Peer;
 use crate::session::{Failure, State};
@@ -103,6 +103,9 @@ impl Peer {
         }
         if consequences.export {
             self.announce(now, shared, Cause::Configuration);
+        }
+        if consequences.limits {
+            self.check_limits(now, shared, Families::default());
         }
     }
 

@@ -1,6 +1,9 @@
 //! The transition table: every state against every event, then the details of the OPEN and of the timers.
 use super::*;
-use crate::wire::{Cease, RouteRefresh, Update};
+use std::net::Ipv4Addr;
+
+use crate::config::{BfdMode, Families};
+use crate::wire::{Capability, Cease, RouteRefresh, Update};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -14,6 +17,7 @@ struct Bench {
     speaker: SpeakerConfig,
     peer: PeerConfig,
     jitter: Jitter,
+    bfd_up: bool,
 }
 
 type Outcome = (Result<State, Failure>, Vec<Action>);
@@ -33,6 +37,7 @@ impl Bench {
             },
             peer: PeerConfig::new(Ipv4Addr::new(10, 0, 0, 2).into(), 65000),
             jitter: Jitter::new(1),
+            bfd_up: false,
         }
     }
 
@@ -42,20 +47,42 @@ impl Bench {
             speaker: &self.speaker,
             peer: &self.peer,
             jitter: &mut self.jitter,
+            bfd_up: self.bfd_up,
+            restarted: Restarted::default(),
         };
         let state = state.step(self.now, event, &mut local, &mut actions);
         (state, actions)
     }
 
     fn open(&self) -> Open {
-        Open::new(65000, 30, Ipv4Addr::new(10, 0, 0, 2), Families::BOTH)
+        let mut open = Open::new(65000, 30, Ipv4Addr::new(10, 0, 0, 2), Families::BOTH);
+        open.capabilities.push(Capability::EnhancedRouteRefresh);
+        open
+    }
+
+    /// From a neighbour that insists on BFD.
+    fn strict(&self) -> Open {
+        let mut open = self.open();
+        open.capabilities.push(Capability::BfdStrict);
+        open
     }
 
     fn state(&mut self, name: &str) -> State {
         let mut state = State::Connect;
+        self.peer.bfd = if name.starts_with("Await") {
+            BfdMode::Strict
+        } else {
+            BfdMode::Off
+        };
         let path: &[Event] = match name {
             "Connect" => &[],
             "OpenSent" => &[Event::TransportUp],
+            "AwaitBfd" => &[Event::TransportUp, message(Message::Open(self.strict()))],
+            "AwaitBfd confirmed" => &[
+                Event::TransportUp,
+                message(Message::Open(self.strict())),
+                message(Message::Keepalive),
+            ],
             "OpenConfirm" => &[Event::TransportUp, message(Message::Open(self.open()))],
             "Established" => &[
                 Event::TransportUp,
@@ -80,6 +107,8 @@ fn name_of(state: &State) -> &'static str {
     match state {
         State::Connect => "Connect",
         State::OpenSent { .. } => "OpenSent",
+        State::AwaitBfd { confirmed: false, .. } => "AwaitBfd",
+        State::AwaitBfd { confirmed: true, .. } => "AwaitBfd confirmed",
         State::OpenConfirm(_) => "OpenConfirm",
         State::Established(_) => "Established",
     }
@@ -108,28 +137,38 @@ fn told((result, actions): &Outcome) -> String {
             }
             Action::Routes(_) => " +routes",
             Action::Refresh(_) => " +refresh",
+            Action::RefreshBegins(_) => " +begin",
+            Action::RefreshEnds(_) => " +end",
         });
     }
     text
 }
 
 /// A row per state, a column per event of the test below.
-const TABLE: [(&str, &str); 4] = [
+const TABLE: [(&str, &str); 6] = [
     (
         "Connect",
-        "OpenSent +open|closed|closed|closed|closed|closed|closed|closed|1/1|Connect",
+        "OpenSent +open|closed|closed|closed|closed|closed|closed|closed|closed|closed|1/1|Connect|Connect",
     ),
     (
         "OpenSent",
-        "OpenSent|OpenConfirm +keepalive|5/1|5/1|5/1|5/1|5/1|closed|1/1|OpenSent",
+        "OpenSent|OpenConfirm +keepalive|5/1|5/1|5/1|5/1|5/1|5/1|5/1|closed|1/1|OpenSent|OpenSent",
+    ),
+    (
+        "AwaitBfd",
+        "AwaitBfd|5/1|AwaitBfd confirmed|5/1|5/1|5/1|5/1|5/1|5/1|closed|1/1|AwaitBfd|OpenConfirm +keepalive",
+    ),
+    (
+        "AwaitBfd confirmed",
+        "AwaitBfd confirmed|5/1|AwaitBfd confirmed|5/1|5/1|5/1|5/1|5/1|5/1|closed|1/1|AwaitBfd confirmed|Established +keepalive",
     ),
     (
         "OpenConfirm",
-        "OpenConfirm|5/2|Established|5/2|5/2|5/2|5/2|closed|1/1|OpenConfirm",
+        "OpenConfirm|5/2|Established|5/2|5/2|5/2|5/2|5/2|5/2|closed|1/1|OpenConfirm|OpenConfirm",
     ),
     (
         "Established",
-        "Established|5/3|Established|Established +routes|Established +refresh|Established|Established|closed|1/1|Established",
+        "Established|5/3|Established|Established +routes|Established +refresh|Established|Established +begin|Established +end|Established|closed|1/1|Established|Established",
     ),
 ];
 
@@ -159,12 +198,15 @@ fn every_state_meets_every_event() {
         ("refresh", refresh(2, 0)),
         ("refresh of another family", refresh(25, 0)),
         ("begin of refresh", refresh(1, 1)),
+        ("end of refresh", refresh(1, 2)),
+        ("refresh of another kind", refresh(1, 3)),
         (
             "notification",
             message(Message::Notification(Cease::AdministrativeShutdown.into())),
         ),
         ("malformed", Event::Malformed(malformed.unwrap_err())),
         ("timer not due", Event::Timer),
+        ("BFD up", Event::BfdUp),
     ];
     for (name, row) in TABLE {
         assert_eq!(row.split('|').count(), events.len());
@@ -369,4 +411,38 @@ fn without_a_hold_time_the_confirmation_is_still_waited_for_and_nothing_after_th
     bench.now += 100_000 * SECOND;
     assert_eq!(told(&bench.step(established, Event::Timer)), "Established");
     assert_eq!(told(&bench.step(confirm, Event::Timer)), "4/0");
+}
+
+#[test]
+fn strict_bfd_is_waited_for_when_both_sides_want_it_and_no_longer_than_agreed() {
+    let mut bench = Bench::new();
+    // Up already: no wait.
+    bench.peer.bfd = BfdMode::Strict;
+    bench.bfd_up = true;
+    let sent = bench.state_open_sent();
+    let strict = message(Message::Open(bench.strict()));
+    assert_eq!(told(&bench.step(sent, strict.clone())), "OpenConfirm +keepalive");
+    // The neighbour does not know it: no wait.
+    bench.bfd_up = false;
+    let sent = bench.state_open_sent();
+    let plain = message(Message::Open(bench.open()));
+    assert_eq!(told(&bench.step(sent, plain)), "OpenConfirm +keepalive");
+    // The hold time bounds the wait; a keepalive begins it again.
+    let waiting = bench.state("AwaitBfd");
+    assert_eq!(waiting.deadline(), Some(bench.now + 9 * SECOND));
+    bench.now += 8 * SECOND;
+    let waiting = bench.step(waiting, message(Message::Keepalive)).0.unwrap();
+    bench.now += 8 * SECOND;
+    assert_eq!(
+        told(&bench.step(waiting.clone(), Event::Timer)),
+        "AwaitBfd confirmed"
+    );
+    bench.now += SECOND;
+    assert_eq!(told(&bench.step(waiting, Event::Timer)), "4/0");
+    // Without one, 30 s do.
+    bench.peer.hold_time = Duration::ZERO;
+    let waiting = bench.state("AwaitBfd");
+    assert_eq!(waiting.deadline(), Some(bench.now + BFD_WAIT));
+    bench.now += BFD_WAIT;
+    assert_eq!(told(&bench.step(waiting, Event::Timer)), "6/10");
 }
