@@ -31,6 +31,7 @@ pub mod plan;
 pub mod privilege;
 pub mod realtime;
 pub mod reconciler;
+pub mod router_advertisement;
 pub mod status;
 pub mod sync_driver;
 pub mod timeline;

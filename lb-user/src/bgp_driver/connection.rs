@@ -24,6 +24,7 @@ use tokio::time::timeout;
 
 use super::authentication::Dropped;
 use super::connect::connect;
+use crate::router_advertisement::Router;
 
 /// Bytes that may wait for a neighbour: a hundred thousand IPv6 VIPs, announced and changed, are half of it.
 const QUEUE: usize = 8 << 20;
@@ -48,6 +49,11 @@ pub(super) enum SocketEvent {
     /// There is something to read, or room to write what waits.
     Ready {
         connection: ConnectionId,
+    },
+    /// A router advertisement came in on an interface with an unnumbered neighbour.
+    Router {
+        interface: String,
+        router: Router,
     },
 }
 

@@ -10,9 +10,11 @@ use tokio::sync::{mpsc, oneshot};
 use super::authentication::Dropped;
 use super::command::{Answer, CommandError, NamedRoute};
 use super::connection::{Connection, Ends, READ, SocketEvent};
+use super::imported::{self, Imported, NextHop};
 use super::listener::{Listeners, Refused};
 use super::neighbors::{Neighbors, Told};
 use super::report::{Report, Update};
+use super::unnumbered::Watches;
 use super::{Command, EstablishedSink, Setup, status};
 use crate::desired::{Neighbor, NeighborKey};
 use crate::status::StatusBoard;
@@ -27,6 +29,7 @@ pub(super) struct Driver {
     listen: Vec<SocketAddr>,
     pub(super) listeners: Listeners,
     pub(super) neighbors: Neighbors,
+    watches: Watches,
     /// The last word of BFD by address; it may come before the neighbour does.
     verdicts: BTreeMap<IpAddr, bool>,
     pub(super) connections: BTreeMap<ConnectionId, Connection>,
@@ -40,6 +43,7 @@ pub(super) struct Driver {
     incoming: Option<mpsc::Receiver<SocketEvent>>,
     established: EstablishedSink,
     pub(super) report: Report,
+    routes: Option<Imported>,
     pub(super) board: StatusBoard,
     /// For reading.
     pub(super) buffer: Vec<u8>,
@@ -53,7 +57,8 @@ pub(super) struct Driver {
 }
 
 impl Driver {
-    pub(super) fn new(setup: Setup) -> Self {
+    /// `routes` is where imported routes go, and whence answers about next hops come; `None`: nowhere.
+    pub(super) fn new(setup: Setup, routes: Option<Imported>) -> Self {
         let (events, incoming) = mpsc::channel(EVENTS);
         let (alive, all_closed) = mpsc::channel(1);
         Self {
@@ -61,6 +66,7 @@ impl Driver {
             listen: setup.listen,
             listeners: Listeners::none(),
             neighbors: Neighbors::default(),
+            watches: Watches::default(),
             verdicts: BTreeMap::new(),
             connections: BTreeMap::new(),
             lost: Vec::new(),
@@ -70,6 +76,7 @@ impl Driver {
             incoming: Some(incoming),
             established: setup.established,
             report: Report::new(setup.timeline),
+            routes,
             board: setup.board,
             buffer: vec![0; READ],
             refused: Refused::default(),
@@ -103,6 +110,9 @@ impl Driver {
                     self.handle(Input::Timeout);
                 }
                 _ = publish.tick() => self.tick(),
+                Some(NextHop { address, scope, metric }) = imported::next(&mut self.routes) => {
+                    self.handle(Input::NextHop { address, scope, metric });
+                }
                 Some(event) = incoming.recv() => self.event(event),
             }
         }
@@ -112,6 +122,7 @@ impl Driver {
     fn publish(&mut self) {
         if std::mem::take(&mut self.guests_changed) {
             self.listeners.expect(self.neighbors.guests());
+            self.watches.set(self.neighbors.unnumbered(), &self.ends.events);
         }
         if std::mem::take(&mut self.changed) {
             let neighbors = status::neighbors(&self.speaker, &self.neighbors, Instant::now());
@@ -204,12 +215,19 @@ impl Driver {
 
     fn put_neighbor(&mut self, neighbor: Neighbor) {
         let (id, lost_bfd) = self.neighbors.put(neighbor);
-        if let Some(told) = self.neighbors.settle(id) {
-            self.tell_speaker(told);
-        }
+        self.settle(id);
         if lost_bfd {
             // Without BFD nothing holds the session back any more.
             self.handle(Input::BfdUp(id));
+        }
+    }
+
+    /// Tells the speaker what it does not know yet of a neighbour.
+    pub(super) fn settle(&mut self, id: PeerId) {
+        // Also when there is nothing to tell: an interface may have to be watched.
+        self.guests_changed = true;
+        if let Some(told) = self.neighbors.settle(id) {
+            self.tell_speaker(told);
         }
     }
 
@@ -293,7 +311,8 @@ impl Driver {
         Ok(routes.into_iter().map(named).collect())
     }
 
-    /// Says Cease to everybody; `done` is told when the last connection has delivered it.
+    /// Says Cease to everybody; `done` is told when the last connection has delivered it, and what was imported
+    /// is no longer in the kernel.
     fn shutdown(&mut self, done: oneshot::Sender<()>) {
         self.handle(Input::Shutdown {
             communication: String::new(),
@@ -303,7 +322,11 @@ impl Driver {
         let Some(mut all_closed) = self.all_closed.take() else {
             return;
         };
+        let kernel = self.routes.as_ref().map(|routes| routes.kernel.clone());
         tokio::task::spawn_local(async move {
+            if let Some(kernel) = kernel {
+                kernel.finish().await;
+            }
             let _ = all_closed.recv().await;
             let _ = done.send(());
         });
@@ -354,10 +377,22 @@ impl Driver {
                 address,
                 present,
             } => self.neighbors.dynamic(peer, address, present),
-            Output::Routes(_)
-            | Output::TrackNextHop { .. }
-            | Output::UntrackNextHop { .. }
-            | Output::Monitor(_) => {}
+            Output::Routes(changes) => {
+                if let Some(routes) = &self.routes {
+                    routes.kernel.apply(changes);
+                }
+            }
+            Output::TrackNextHop { address, scope } => {
+                if let Some(routes) = &self.routes {
+                    routes.kernel.track(address, scope);
+                }
+            }
+            Output::UntrackNextHop { address, scope } => {
+                if let Some(routes) = &self.routes {
+                    routes.kernel.untrack(address, scope);
+                }
+            }
+            Output::Monitor(_) => {}
             Output::Event { peer, event } => self.report.event(peer, &self.neighbors.name(peer), &event),
         }
     }
@@ -391,13 +426,14 @@ mod tests {
     use super::*;
 
     fn driver() -> Driver {
-        Driver::new(Setup {
+        let setup = Setup {
             speaker: SpeakerConfig::new(65001, std::net::Ipv4Addr::new(10, 0, 0, 1), 1),
             listen: Vec::new(),
             established: Box::new(|_, _| ()),
             timeline: Timeline::new(),
             board: StatusBoard::new(),
-        })
+        };
+        Driver::new(setup, None)
     }
 
     fn passive(remote: IpAddr) -> PeerConfig {

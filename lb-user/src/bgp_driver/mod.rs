@@ -19,12 +19,14 @@ mod connection;
 mod driver;
 mod guests;
 mod hops;
+mod imported;
 mod listener;
 mod neighbors;
 mod report;
-mod socket_option;
+pub(crate) mod socket_option;
 mod sockets;
 mod status;
+mod unnumbered;
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -57,9 +59,10 @@ pub fn spawn(setup: Setup, commands: mpsc::UnboundedReceiver<Command>) -> io::Re
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
+    let imported = imported::Imported::start()?;
     thread::Builder::new().name("bgp".into()).spawn(move || {
         realtime::favour();
         let local = tokio::task::LocalSet::new();
-        local.block_on(&runtime, driver::Driver::new(setup).run(commands));
+        local.block_on(&runtime, driver::Driver::new(setup, Some(imported)).run(commands));
     })
 }

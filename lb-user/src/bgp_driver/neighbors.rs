@@ -5,12 +5,15 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
+use std::time::Instant;
 
 use bgp::{BfdMode, DynamicPeers, PeerConfig, PeerId};
 use nix::net::if_::if_nametoindex;
 
 use super::guests::{Guest, Guests, host, scope};
+use super::unnumbered::{Heard, Link};
 use crate::desired::{Neighbor, NeighborKey};
+use crate::router_advertisement::Router;
 
 /// A neighbour with a name.
 #[derive(Debug)]
@@ -41,6 +44,8 @@ pub(super) struct Neighbors {
     /// Those of a prefix, while they are there.
     dynamic: BTreeMap<PeerId, IpAddr>,
     templates: Vec<DynamicPeers>,
+    /// Who was heard, by interface.
+    links: BTreeMap<String, Link>,
     next: u32,
 }
 
@@ -67,13 +72,16 @@ impl Neighbors {
     }
 
     pub(super) fn remove(&mut self, key: &NeighborKey) -> Option<Peer> {
+        if let NeighborKey::Interface(interface) = key {
+            self.links.remove(interface);
+        }
         self.named.remove(key)
     }
 
     /// What the speaker has to be told of one neighbour: nothing, as long as nothing has changed.
     pub(super) fn settle(&mut self, id: PeerId) -> Option<Told> {
         let (key, peer) = self.named.iter_mut().find(|(_, peer)| peer.id == id)?;
-        match resolve(key, &peer.config) {
+        match resolve(key, &peer.config, &self.links) {
             Ok(config) if peer.told.as_ref() == Ok(&config) => None,
             Ok(config) => {
                 let new = peer.told.is_err();
@@ -204,6 +212,27 @@ impl Neighbors {
         self.named.values().find(at).map(|peer| peer.id)
     }
 
+    /// The interfaces of neighbours that have no address in the configuration.
+    pub(super) fn unnumbered(&self) -> impl Iterator<Item = &str> {
+        self.named.keys().filter_map(|key| match key {
+            NeighborKey::Interface(interface) => Some(interface.as_str()),
+            NeighborKey::Address(_) | NeighborKey::LinkLocal(..) => None,
+        })
+    }
+
+    /// A router was heard on an interface; returns the neighbour whose it is.
+    pub(super) fn hear(
+        &mut self,
+        now: Instant,
+        interface: &str,
+        router: Router,
+        established: impl FnOnce(PeerId) -> bool,
+    ) -> Option<(PeerId, Heard)> {
+        let peer = self.named.get(&NeighborKey::Interface(interface.to_owned()))?;
+        let link = self.links.entry(interface.to_owned()).or_default();
+        Some((peer.id, link.hear(now, router, established(peer.id))))
+    }
+
     pub(super) fn told(&self, id: PeerId) -> Option<&PeerConfig> {
         let peer = self.named.values().find(|peer| peer.id == id)?;
         peer.told.as_ref().ok()
@@ -220,21 +249,26 @@ impl Neighbors {
     }
 }
 
-/// The configuration with the scope that the kernel needs, or what is missing.
-fn resolve(key: &NeighborKey, config: &PeerConfig) -> Result<PeerConfig, String> {
-    let (NeighborKey::LinkLocal(_, interface) | NeighborKey::Interface(interface)) = key else {
-        return Ok(config.clone());
+/// The configuration with the address and the scope that the kernel needs, or what is missing.
+fn resolve(
+    key: &NeighborKey,
+    config: &PeerConfig,
+    links: &BTreeMap<String, Link>,
+) -> Result<PeerConfig, String> {
+    let (interface, router) = match key {
+        NeighborKey::Address(_) => return Ok(config.clone()),
+        NeighborKey::LinkLocal(address, interface) => (interface, Some(*address)),
+        NeighborKey::Interface(interface) => {
+            let chosen = links.get(interface).and_then(Link::chosen);
+            (interface, chosen.map(|router| router.address))
+        }
     };
     let scope =
         if_nametoindex(interface.as_str()).map_err(|_| format!("there is no interface {interface}"))?;
-    match key {
-        NeighborKey::LinkLocal(address, _) => Ok(PeerConfig {
-            address: IpAddr::V6(*address),
-            scope,
-            ..config.clone()
-        }),
-        NeighborKey::Interface(_) | NeighborKey::Address(_) => {
-            Err(format!("waiting for a router advertisement on {interface}"))
-        }
-    }
+    let address = router.ok_or_else(|| format!("waiting for a router advertisement on {interface}"))?;
+    Ok(PeerConfig {
+        address: IpAddr::V6(address),
+        scope,
+        ..config.clone()
+    })
 }

@@ -74,6 +74,11 @@ impl Report {
         warn!(neighbor, reason, "BGP connection refused");
     }
 
+    pub(super) fn discovered(&self, neighbor: &str, address: &str) {
+        self.record("bgp-discovered", neighbor, [("address", address.into())]);
+        info!(neighbor, address, "router at the other end of the interface");
+    }
+
     pub(super) fn enabled(&self, neighbor: &str) {
         self.record("bgp-enabled", neighbor, []);
         info!(neighbor, "enabled by an operator");

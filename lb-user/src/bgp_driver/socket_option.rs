@@ -10,7 +10,7 @@ use nix::libc;
 pub(super) const STORAGE: usize = 128;
 
 /// `setsockopt`.
-pub(super) fn set(socket: BorrowedFd<'_>, level: i32, name: i32, value: &[u8]) -> io::Result<()> {
+pub(crate) fn set(socket: BorrowedFd<'_>, level: i32, name: i32, value: &[u8]) -> io::Result<()> {
     let length =
         libc::socklen_t::try_from(value.len()).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;
     // SAFETY: the kernel reads `length` bytes from `value`, which has as many and lives across the call.

@@ -1,9 +1,9 @@
 //! The driver's side of the sockets: who connects, what has arrived, what could not be written.
 
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use bgp::{ConnectionId, Input, PeerId, Transport};
+use bgp::{ConnectionId, Input, PeerId, PeerState, Transport};
 use tokio::net::TcpStream;
 use tracing::debug;
 
@@ -11,6 +11,8 @@ use super::authentication::Dropped;
 use super::connect::unanswered;
 use super::connection::{Connecting, Connection, Read, SocketEvent};
 use super::driver::Driver;
+use super::unnumbered::Heard;
+use crate::router_advertisement::Router;
 
 /// A connect that was given up sooner says nothing about the neighbour.
 const NO_ANSWER: Duration = Duration::from_millis(300);
@@ -21,6 +23,32 @@ impl Driver {
             SocketEvent::Connected { connection, result } => self.connected(connection, result),
             SocketEvent::Accepted { stream, remote } => self.accepted(stream, remote),
             SocketEvent::Ready { connection } => self.ready(connection),
+            SocketEvent::Router { interface, router } => self.heard(&interface, router),
+        }
+    }
+
+    /// Somebody is at the other end of an interface with an unnumbered neighbour.
+    fn heard(&mut self, interface: &str, router: Router) {
+        let speaker = &self.speaker;
+        let established = |id| {
+            let mut peers = speaker.peers().into_iter();
+            peers.any(|peer| peer.id == id && peer.state == PeerState::Established)
+        };
+        match self
+            .neighbors
+            .hear(Instant::now(), interface, router.clone(), established)
+        {
+            Some((id, Heard::Chosen)) => {
+                let address = router.address.to_string();
+                self.report.discovered(interface, &address);
+                self.settle(id);
+            }
+            Some((id, Heard::Refused(reason))) => {
+                if self.neighbors.set_note(id, Some(reason.clone())) {
+                    self.report.refused(interface, &reason);
+                }
+            }
+            Some((_, Heard::Known)) | None => {}
         }
     }
 
@@ -239,7 +267,7 @@ impl Driver {
             .speaker
             .peers()
             .iter()
-            .filter(|peer| peer.state < bgp::PeerState::OpenSent)
+            .filter(|peer| peer.state < PeerState::OpenSent)
             .filter_map(|peer| {
                 let config = self.neighbors.told(peer.id)?;
                 Some((peer.id, config.transport.authentication.is_some())).filter(|_| config.passive)

@@ -29,38 +29,27 @@ impl Pair {
             lab: format!("drv{}{test}", std::process::id()),
             children: Vec::new(),
         };
-        let (left, right) = (pair.name(LEFT), pair.name(RIGHT));
-        for name in [&left, &right] {
-            ip(&["netns", "add", name]);
-            ip(&["-n", name, "link", "set", "lo", "up"]);
+        for side in [LEFT, RIGHT] {
+            let name = pair.name(side);
+            ip(&["netns", "add", &name]);
+            ip(&["-n", &name, "link", "set", "lo", "up"]);
         }
+        pair.connect();
+        pair
+    }
+
+    /// Makes the link, also anew.
+    pub(crate) fn connect(&self) {
+        let (left, right) = (self.name(LEFT), self.name(RIGHT));
         ip(&[
             "link", "add", "eth0", "netns", &left, "type", "veth", "peer", "name", "eth0", "netns", &right,
         ]);
-        for (side, host) in [(LEFT, 1), (RIGHT, 2)] {
-            let name = pair.name(side);
-            ip(&[
-                "-n",
-                &name,
-                "addr",
-                "add",
-                &format!("192.0.2.{host}/24"),
-                "dev",
-                "eth0",
-            ]);
-            ip(&[
-                "-n",
-                &name,
-                "addr",
-                "add",
-                &format!("2001:db8::{host}/64"),
-                "dev",
-                "eth0",
-                "nodad",
-            ]);
-            ip(&["-n", &name, "link", "set", "eth0", "up"]);
+        for (name, host) in [(&left, 1), (&right, 2)] {
+            let (v4, v6) = (format!("192.0.2.{host}/24"), format!("2001:db8::{host}/64"));
+            ip(&["-n", name, "addr", "add", &v4, "dev", "eth0"]);
+            ip(&["-n", name, "addr", "add", &v6, "dev", "eth0", "nodad"]);
+            ip(&["-n", name, "link", "set", "eth0", "up"]);
         }
-        pair
     }
 
     pub(crate) fn name(&self, side: &str) -> String {
