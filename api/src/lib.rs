@@ -13,6 +13,7 @@ mod flow;
 mod ha;
 mod neighbor;
 mod problem;
+mod route;
 mod service;
 mod status;
 mod sync;
@@ -21,8 +22,9 @@ pub use bfd::BfdSession;
 pub use event::Event;
 pub use flow::{Flow, FlowTable};
 pub use ha::{HaInstance, HaPeer, HaStatus};
-pub use neighbor::{Neighbor, Route};
+pub use neighbor::{Neighbor, NeighborSettings};
 pub use problem::Problem;
+pub use route::{Route, RouteTable};
 pub use service::{Endpoint, Service};
 pub use status::{AppliedError, Counter, NodeStatus};
 pub use sync::SyncPeer;
@@ -34,6 +36,15 @@ pub use serde_json::Value;
 pub mod path {
     pub const SERVICES: &str = "/v1/services";
     pub const NEIGHBORS: &str = "/v1/neighbors";
+    /// `{neighbor}` is its `address`, percent-encoded.
+    pub const NEIGHBOR: &str = "/v1/neighbors/{neighbor}";
+    pub const NEIGHBOR_ENABLE: &str = "/v1/neighbors/{neighbor}/enable";
+    /// `?message=...`: a word for its operator.
+    pub const NEIGHBOR_DISABLE: &str = "/v1/neighbors/{neighbor}/disable";
+    /// `?direction=in|out&family=ipv4|ipv6`; both without them.
+    pub const NEIGHBOR_REFRESH: &str = "/v1/neighbors/{neighbor}/refresh";
+    /// `?table=advertised|received|accepted|best&neighbor=&family=&prefix=&after=&limit=`.
+    pub const ROUTES: &str = "/v1/routes";
     pub const BFD: &str = "/v1/bfd";
     pub const HA: &str = "/v1/ha";
     pub const FLOWS: &str = "/v1/flows";

@@ -113,3 +113,17 @@ fn not_connected(error: &Error) -> String {
     };
     format!("{error}\n{next}")
 }
+
+/// A part of a path or of a query: whatever is not plainly harmless as `%XX`.
+pub(crate) fn encoded(text: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'.';
+    text.bytes()
+        .map(|byte| {
+            if plain(byte) {
+                char::from(byte).to_string()
+            } else {
+                format!("%{byte:02X}")
+            }
+        })
+        .collect()
+}

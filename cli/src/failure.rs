@@ -21,6 +21,18 @@ pub(crate) enum Failure {
 }
 
 impl Failure {
+    /// What the daemon does not know is a negative answer, not a refusal.
+    pub(crate) fn absent(self, noun: &str) -> Self {
+        match self {
+            Failure::Refused(problem) if problem.status == 404 => {
+                Failure::Negative(format!("{}; `batonctl get {noun}` lists all", problem.detail))
+            }
+            Failure::Refused(_) | Failure::Negative(_) | Failure::Unreachable { .. } | Failure::Output(_) => {
+                self
+            }
+        }
+    }
+
     pub(crate) fn code(&self) -> ExitCode {
         ExitCode::from(match self {
             Failure::Negative(_) | Failure::Output(_) => 1,

@@ -12,6 +12,7 @@ mod flow;
 mod ha;
 mod neighbor;
 mod output;
+mod route;
 mod service;
 mod status;
 mod sync;
@@ -43,6 +44,12 @@ enum Command {
     /// Show services, neighbors, BFD sessions, roles, flows or the synchronisation.
     #[command(subcommand)]
     Get(Get),
+    /// Show everything about one thing.
+    #[command(subcommand)]
+    Describe(Describe),
+    /// Command one BGP neighbor; exit 1 if there is none.
+    #[command(subcommand)]
+    Neighbor(neighbor::Order),
     /// Give the roles of this node to its peer, without losing a flow.
     Drain(drain::Drain),
     /// Take part in the election again.
@@ -61,6 +68,9 @@ enum Get {
     /// BGP neighbors.
     #[command(alias = "neighbors")]
     Neighbor(neighbor::Query),
+    /// BGP routes: of the neighbors, and for them.
+    #[command(alias = "routes")]
+    Route(route::Query),
     /// BFD sessions.
     Bfd(bfd::Query),
     /// Roles by instance, and peers.
@@ -70,6 +80,28 @@ enum Get {
     Flow(flow::Query),
     /// Flow synchronisation by peer.
     Sync(sync::Query),
+}
+
+#[derive(Subcommand)]
+enum Describe {
+    /// A BGP neighbor: session, configuration, counters.
+    Neighbor(neighbor::Describe),
+}
+
+/// Address family.
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum Family {
+    Ipv4,
+    Ipv6,
+}
+
+impl Family {
+    fn name(self) -> &'static str {
+        match self {
+            Family::Ipv4 => "ipv4",
+            Family::Ipv6 => "ipv6",
+        }
+    }
 }
 
 /// How the answer is written; the same for every noun.
@@ -99,10 +131,13 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
     match arguments.command {
         Command::Get(Get::Service(query)) => query.run(&client),
         Command::Get(Get::Neighbor(query)) => query.run(&client),
+        Command::Get(Get::Route(query)) => query.run(&client),
         Command::Get(Get::Bfd(query)) => query.run(&client),
         Command::Get(Get::Ha(query)) => query.run(&client),
         Command::Get(Get::Flow(query)) => query.run(&client),
         Command::Get(Get::Sync(query)) => query.run(&client),
+        Command::Describe(Describe::Neighbor(query)) => query.run(&client),
+        Command::Neighbor(order) => order.run(&client),
         Command::Drain(command) => command.run(&client),
         Command::Undrain => drain::undrain(&client),
         Command::Timeline(query) => query.run(&client),

@@ -10,6 +10,8 @@ use crate::failure::Failure;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Format {
     Table,
+    /// A table with more columns, where there are more.
+    Wide,
     Json,
 }
 
@@ -20,7 +22,7 @@ pub(crate) fn show<T: Serialize + ?Sized>(
     table: impl FnOnce(&T) -> String,
 ) -> Result<(), Failure> {
     let mut text = match format {
-        Format::Table => table(value),
+        Format::Table | Format::Wide => table(value),
         Format::Json => serde_json::to_string_pretty(value).map_err(|error| Failure::Output(error.into()))?,
     };
     text.push('\n');

@@ -3,7 +3,7 @@
 use api::{Event, Value, path};
 
 use crate::Output;
-use crate::client::Client;
+use crate::client::{Client, encoded};
 use crate::failure::Failure;
 use crate::output::{show, table};
 
@@ -25,20 +25,6 @@ impl Query {
         let events: Vec<Event> = client.get(&path)?;
         show(self.output.output, &events, |events| text(events))
     }
-}
-
-/// A query value: whatever is not plainly harmless as `%XX`.
-fn encoded(text: &str) -> String {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'.';
-    text.bytes()
-        .map(|byte| {
-            if plain(byte) {
-                char::from(byte).to_string()
-            } else {
-                format!("%{byte:02X}")
-            }
-        })
-        .collect()
 }
 
 /// Milliseconds before the newest event tell a failover at a glance.

@@ -7,14 +7,17 @@
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 
 use api::{
-    BfdSession, Endpoint, Flow, FlowTable, HaInstance, HaPeer, HaStatus, Neighbor, NodeStatus, Service,
-    SyncPeer,
+    BfdSession, Endpoint, Flow, FlowTable, HaInstance, HaPeer, HaStatus, Neighbor, NeighborSettings,
+    NodeStatus, RouteTable, Service, SyncPeer,
 };
+use bgp::{PathAttributes, PeerId, RouteStatus};
 use lb_user::api_server::{self, Context, Control};
+use lb_user::bgp_driver::{self, Command as Order, CommandError, NamedRoute};
+use lb_user::desired::NeighborKey;
 use lb_user::status::StatusBoard;
 use lb_user::timeline::Timeline;
 use tokio::runtime::Runtime;
@@ -54,7 +57,83 @@ struct Daemon {
     board: StatusBoard,
     timeline: Timeline,
     control: Arc<Fake>,
+    orders: Arc<Mutex<Vec<String>>>,
     _runtime: Runtime,
+}
+
+/// Routes of the neighbour that is there.
+const ROUTES: u16 = 2500;
+
+fn route(number: u16) -> NamedRoute {
+    let [high, low] = number.to_be_bytes();
+    NamedRoute {
+        neighbor: "10.0.11.1".to_owned(),
+        route: RouteStatus {
+            peer: PeerId(1),
+            prefix: std::net::IpAddr::from([203, 0, 113 + high, low]).into(),
+            path_id: 0,
+            next_hop: "10.0.11.2".parse().unwrap(),
+            link_local: None,
+            attributes: Arc::new(PathAttributes {
+                as_path: bgp::AsPath::sequence(&[65001, 65001]),
+                med: Some(20),
+                communities: vec![0xffff_0000, 0xfde9_0007],
+                large_communities: vec![[65001, 1, 2]],
+                ..PathAttributes::default()
+            }),
+            stale: false,
+            best: number == 10,
+            reason: None,
+        },
+    }
+}
+
+/// What the BGP thread would do, with one neighbour: every order becomes a line.
+fn obey(order: Order, orders: &Mutex<Vec<String>>) {
+    let known = |key: &NeighborKey| match key.to_string().as_str() {
+        "10.0.11.1" | "fe80::1%eth1" => Ok(()),
+        name => Err(CommandError::NoNeighbor(name.to_owned())),
+    };
+    let note = |line: String| orders.lock().unwrap().push(line);
+    match order {
+        Order::Enable { neighbor, done } => {
+            note(format!("enable {neighbor}"));
+            let _ = done.send(known(&neighbor));
+        }
+        Order::Disable {
+            neighbor,
+            communication,
+            done,
+        } => {
+            note(format!("disable {neighbor}: {communication}"));
+            let _ = done.send(known(&neighbor));
+        }
+        Order::Refresh {
+            neighbor,
+            direction,
+            families,
+            done,
+        } => {
+            let families: Vec<String> = families.iter().map(|family| family.to_string()).collect();
+            note(format!("refresh {neighbor} {direction:?} {}", families.join("+")));
+            let _ = done.send(known(&neighbor));
+        }
+        Order::Routes {
+            neighbor,
+            query,
+            answer,
+        } => {
+            note(format!("routes {:?}", query.table));
+            let routes = (0..ROUTES).map(route).filter(|named| {
+                let route = &named.route;
+                let inside = query.within.is_none_or(|within| within.contains(&route.prefix));
+                inside && query.after.is_none_or(|(after, _, _)| route.prefix > after)
+            });
+            let routes = routes.take(query.limit).collect();
+            let _ = answer.send(neighbor.as_ref().map_or(Ok(()), known).map(|()| routes));
+        }
+        other => panic!("nobody orders {other:?}"),
+    }
 }
 
 fn daemon() -> Daemon {
@@ -65,10 +144,19 @@ fn daemon() -> Daemon {
         obeys: AtomicBool::new(true),
     });
     let runtime = Runtime::new().unwrap();
+    let (bgp, mut commands) = bgp_driver::channel();
+    let orders = Arc::<Mutex<Vec<String>>>::default();
+    let heard = orders.clone();
+    runtime.spawn(async move {
+        while let Some(order) = commands.recv().await {
+            obey(order, &heard);
+        }
+    });
     let context = Context {
         board: board.clone(),
         timeline: timeline.clone(),
         control: control.clone(),
+        bgp,
     };
     let socket = directory.path().join("run/batond.sock");
     let listener = {
@@ -82,6 +170,7 @@ fn daemon() -> Daemon {
         board,
         timeline,
         control,
+        orders,
         _runtime: runtime,
     }
 }
@@ -114,6 +203,34 @@ fn fill(board: &StatusBoard) {
         remote_as: 65000,
         state: "established".into(),
         bfd: "up".into(),
+        enabled: true,
+        since_ms: 61_000,
+        hold_time_ms: Some(9000),
+        keepalive_ms: Some(3000),
+        remote_as_expected: "external".into(),
+        local: Some("10.0.11.2:179".into()),
+        router_id: Some("10.255.0.9".into()),
+        families: vec!["ipv4".into(), "ipv6".into()],
+        capabilities: vec!["mp-bgp ipv4".into(), "four-octet-as".into()],
+        advertised: 2,
+        received: 5,
+        accepted: 4,
+        updates_in: 6,
+        updates_out: 7,
+        configured: NeighborSettings {
+            port: 179,
+            hold_time_ms: 9000,
+            connect_retry_ms: 1000,
+            families: vec!["ipv4".into(), "ipv6".into()],
+            hops: "gtsm 1".into(),
+            authentication: "md5".into(),
+            bfd: "on".into(),
+            export: Some("all".into()),
+            max_prefixes: 100_000,
+            extended_messages: true,
+            graceful_restart_helper: true,
+            ..NeighborSettings::default()
+        },
         ..Neighbor::default()
     }]);
     board.bfd.publish(vec![BfdSession {
@@ -218,6 +335,153 @@ fn every_noun_has_a_table_and_json() {
     let services: Vec<Service> =
         serde_json::from_str(&daemon.run(&["get", "service", "web", "-o", "json"]).out).unwrap();
     assert_eq!(services, *daemon.board.services.newest());
+}
+
+#[test]
+fn a_neighbor_is_shown_in_three_widths() {
+    let daemon = daemon();
+    let lines = |arguments: &[&str]| -> Vec<String> {
+        let answer = daemon.run(arguments);
+        assert_eq!((answer.code, answer.err.as_str()), (0, ""));
+        answer.out.lines().map(str::to_owned).collect()
+    };
+    assert_eq!(
+        lines(&["get", "neighbor", "10.0.11.1"]),
+        [
+            "ADDRESS    AS     STATE        SINCE  BFD  HOLD  SENT  RECEIVED  ACCEPTED  FLAPS  LAST-ERROR",
+            "10.0.11.1  65000  established  1m1s   up   9s    2     5         4         0      -",
+        ]
+    );
+    assert_eq!(
+        lines(&["get", "neighbor", "-o", "wide"]),
+        [
+            "ADDRESS    AS     STATE        SINCE  BFD  HOLD  ROUTER-ID   LOCAL          FAMILIES   HOPS    AUTH  \
+             IMPORT  EXPORT  SENT  RECEIVED  ACCEPTED  STALE  UPDATES-IN/OUT  FLAPS  DESCRIPTION  LAST-ERROR",
+            "10.0.11.1  65000  established  1m1s   up   9s    10.255.0.9  10.0.11.2:179  ipv4,ipv6  gtsm 1  md5   \
+             -       all     2     5         4         0      6/7             0      -            -",
+        ]
+    );
+    let described = lines(&["describe", "neighbor", "10.0.11.1"]);
+    for line in [
+        "neighbor            10.0.11.1",
+        "as                  65000, configured external",
+        "state               established for 1m1s",
+        "timers              hold 9s, keepalive 3s",
+        "capabilities        mp-bgp ipv4, four-octet-as",
+        "  authentication    md5",
+        "  export policy     all",
+        "  import policy     -",
+        "  received          5, accepted 4, stale 0",
+        "  updates           in 6, out 7",
+    ] {
+        assert!(
+            described.iter().any(|found| found == line),
+            "{line}: {described:#?}"
+        );
+    }
+}
+
+#[test]
+fn routes_are_fetched_in_parts() {
+    let daemon = daemon();
+    let answer = daemon.run(&[
+        "get",
+        "route",
+        "--prefix",
+        "203.0.113.10",
+        "--neighbor",
+        "10.0.11.1",
+    ]);
+    assert_eq!((answer.code, answer.err.as_str()), (0, ""));
+    assert_eq!(
+        answer.out.lines().collect::<Vec<_>>(),
+        [
+            "PREFIX           NEIGHBOR   NEXT-HOP   MED  LOCAL-PREF  AS-PATH      COMMUNITIES                     FLAGS",
+            "203.0.113.10/32  10.0.11.1  10.0.11.2  20   -           65001 65001  65535:0 65001:7 65001:1:2  best",
+        ]
+        .map(|line| line.replace("COMMUNITIES                     FLAGS", "COMMUNITIES                FLAGS"))
+    );
+    let all = daemon.run(&["get", "route", "--received", "--limit", "5000", "-o", "json"]);
+    let table: RouteTable = serde_json::from_str(&all.out).unwrap();
+    assert_eq!(
+        (table.table.as_str(), table.routes.len(), table.next),
+        ("received", usize::from(ROUTES), None)
+    );
+    let some = daemon.run(&["get", "route", "--best", "--limit", "3"]);
+    assert_eq!(some.code, 0, "{}", some.err);
+    assert!(
+        some.out.contains("203.0.113.2/32") && !some.out.contains("203.0.113.3/32"),
+        "{}",
+        some.out
+    );
+    assert!(
+        some.out
+            .ends_with("not all are shown: --limit, --prefix and --neighbor choose\n"),
+        "{}",
+        some.out
+    );
+    let orders = daemon.orders.lock().unwrap().clone();
+    assert!(orders.contains(&"routes Received".to_owned()) && orders.contains(&"routes Best".to_owned()));
+    assert_eq!(daemon.run(&["get", "route", "--best", "--accepted"]).code, 2);
+    assert_eq!(daemon.run(&["get", "route", "--neighbor", "10.9.9.9"]).code, 1);
+    assert_eq!(daemon.run(&["get", "route", "--prefix", "10.0.0.0/33"]).code, 4);
+}
+
+#[test]
+fn neighbors_are_commanded() {
+    let daemon = daemon();
+    for (arguments, order) in [
+        (vec!["enable", "10.0.11.1"], vec!["enable 10.0.11.1"]),
+        (
+            vec!["disable", "fe80::1%eth1", "--message", "back at 5 & a bit"],
+            vec!["disable fe80::1%eth1: back at 5 & a bit"],
+        ),
+        (
+            vec!["refresh", "10.0.11.1"],
+            vec![
+                "refresh 10.0.11.1 In ipv4+ipv6",
+                "refresh 10.0.11.1 Out ipv4+ipv6",
+            ],
+        ),
+        (
+            vec!["refresh", "10.0.11.1", "--in", "--family", "ipv6"],
+            vec!["refresh 10.0.11.1 In ipv6"],
+        ),
+        (
+            vec!["refresh", "10.0.11.1", "--out"],
+            vec!["refresh 10.0.11.1 Out ipv4+ipv6"],
+        ),
+    ] {
+        let answer = daemon.run(&[&["neighbor"], arguments.as_slice()].concat());
+        assert_eq!(
+            (answer.code, answer.out.as_str(), answer.err.as_str()),
+            (0, "", "")
+        );
+        assert_eq!(std::mem::take(&mut *daemon.orders.lock().unwrap()), order);
+    }
+    let absent = daemon.run(&["neighbor", "enable", "10.9.9.9"]);
+    assert_eq!((absent.code, absent.out.as_str()), (1, ""));
+    assert!(
+        absent
+            .err
+            .contains("there is no neighbour 10.9.9.9; `batonctl get neighbor` lists all"),
+        "{}",
+        absent.err
+    );
+    assert_eq!(daemon.run(&["describe", "neighbor", "10.9.9.9"]).code, 1);
+    assert_eq!(
+        daemon
+            .run(&["neighbor", "refresh", "10.0.11.1", "--in", "--out"])
+            .code,
+        2
+    );
+    let long = "x".repeat(256);
+    assert_eq!(
+        daemon
+            .run(&["neighbor", "disable", "10.0.11.1", "--message", &long])
+            .code,
+        4
+    );
 }
 
 #[test]

@@ -16,7 +16,6 @@ mod targets;
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
 use std::thread::{Builder, JoinHandle};
@@ -27,7 +26,7 @@ use sd_notify::NotifyState;
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc::Receiver;
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use self::signals::Signals;
 use self::targets::Neighbors;
@@ -35,6 +34,7 @@ use crate::api_server::{self, Context};
 use crate::apply::{ApplyError, DataPath as _, Targets};
 use crate::bfd_thread;
 use crate::bgp_driver::{self, BgpHandle};
+use crate::config::Source;
 use crate::datapath::{DataPath, DataPathError, FibEpoch, FlowNews, FlowTable, Services};
 use crate::desired::{Bgp, Desired, Instance};
 use crate::failover::{self, FailoverHandle, Lane};
@@ -125,10 +125,13 @@ struct Common {
     boot: u64,
 }
 
-/// Runs until told to stop. `path` is read again on SIGHUP.
-pub fn run(path: &Path, desired: Desired) -> Result<(), DaemonError> {
+/// Runs until told to stop. `source` is read again on SIGHUP.
+pub fn run(source: &Source, desired: Desired) -> Result<(), DaemonError> {
     let node = desired.fixed.node.name.clone();
     info!(node, version = env!("CARGO_PKG_VERSION"), "starting");
+    for warning in &desired.warnings {
+        warn!("{warning}");
+    }
     interfaces::wait_for(&desired.fixed.datapath.interfaces).map_err(DaemonError::Interface)?;
     let common = Common {
         timeline: Timeline::new(),
@@ -144,7 +147,7 @@ pub fn run(path: &Path, desired: Desired) -> Result<(), DaemonError> {
     let (hello, hellos) = sync_driver::hellos();
     let mut running = start_threads(&desired, &common, datapath.epoch, hello)?;
     running.threads.push(("flows", datapath.thread));
-    let reconcile = start_reconciler(path, &desired, &common, &running, datapath.services)?;
+    let reconcile = start_reconciler(source, &desired, &common, &running, datapath.services)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(WORKERS)
         .enable_all()
@@ -240,7 +243,7 @@ fn start_links(bfd: bfd_thread::Handle, failover: Lane, epoch: FibEpoch) -> io::
 
 /// Applies the configuration once, then keeps it applied on a thread of its own.
 fn start_reconciler(
-    path: &Path,
+    source: &Source,
     desired: &Desired,
     common: &Common,
     running: &Running,
@@ -265,10 +268,10 @@ fn start_reconciler(
     // Before the synchronisation starts: flows of services that are not there would be refused.
     reconciler.reconcile();
     let (reconcile, commands) = channel();
-    let path = path.to_owned();
+    let source = source.clone();
     Builder::new()
         .name("reconciler".into())
-        .spawn(move || reconciler.run(&path, &commands))
+        .spawn(move || reconciler.run(&source, &commands))
         .map_err(|error| DaemonError::Start("the reconciler", error))?;
     Ok(reconcile)
 }
@@ -355,6 +358,7 @@ fn serve_api(desired: &Desired, common: &Common, running: &Running) -> Result<()
         board: common.board.clone(),
         timeline: common.timeline.clone(),
         control: Arc::new(running.failover.clone()),
+        bgp: running.bgp.clone(),
     };
     let api = &desired.fixed.api;
     let listener = api_server::bind(&api.socket, api.mode)

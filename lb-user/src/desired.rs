@@ -282,6 +282,20 @@ impl Desired {
             .collect()
     }
 
+    /// The VIPs that an announcement stands for.
+    pub fn behind(&self, announcement: &bgp::Announcement) -> impl Iterator<Item = IpAddr> {
+        let (prefix, id) = (announcement.prefix, announcement.instance);
+        let of_instance = move |service: &&Service| {
+            let instance = self.instances.get(&service.instance);
+            instance.map_or(0, |instance| instance.id) == id
+        };
+        self.services
+            .values()
+            .filter(of_instance)
+            .map(|service| service.key.vip)
+            .filter(move |vip| prefix.contains(vip))
+    }
+
     /// The VIPs of an instance, in order.
     pub fn vips(&self, instance: &str) -> Vec<IpAddr> {
         let mut vips: Vec<IpAddr> = self

@@ -7,9 +7,10 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use lb_user::config::{BgpFlags, ExternalPeers, Source};
 use lb_user::desired::Desired;
 use lb_user::log::Format;
-use lb_user::{config, daemon, keygen, log};
+use lb_user::{daemon, keygen, log};
 
 const DEFAULT_CONFIG: &str = "/etc/baton/baton.toml";
 
@@ -30,9 +31,39 @@ struct Run {
     config: PathBuf,
     #[arg(long, value_enum, default_value = "text")]
     log_format: Format,
+    #[command(flatten)]
+    bgp: Bgp,
     /// What is logged, in the syntax of RUST_LOG.
     #[arg(long, value_name = "FILTER", default_value = "info")]
     log: String,
+}
+
+/// The names are those that users of kube-loxilb know.
+#[derive(clap::Args)]
+#[command(next_help_heading = "BGP without [bgp] in the file")]
+struct Bgp {
+    /// The own AS; the file may have the same one.
+    #[arg(long = "setBGP", value_name = "AS", value_parser = clap::value_parser!(u32).range(1..))]
+    set_bgp: Option<u32>,
+    /// Neighbors: ADDRESS:AS,[IPV6]:AS,... They are told every VIP, and nothing is imported from them.
+    #[arg(long = "extBGPPeers", value_name = "ADDRESS:AS,...")]
+    ext_bgp_peers: Option<ExternalPeers>,
+    /// Listen for neighbors on this port of every address; without it on those of `bgp.listen` only.
+    #[arg(long = "listenBGPPort", value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
+    listen_bgp_port: Option<u16>,
+}
+
+impl Bgp {
+    fn source(&self, path: &Path) -> Source {
+        Source {
+            path: path.to_owned(),
+            flags: BgpFlags {
+                local_as: self.set_bgp,
+                peers: self.ext_bgp_peers.clone().unwrap_or_default(),
+                listen_port: self.listen_bgp_port,
+            },
+        }
+    }
 }
 
 #[derive(Subcommand)]
@@ -44,6 +75,8 @@ enum Command {
         /// The configuration file.
         #[arg(long, value_name = "FILE", default_value = DEFAULT_CONFIG)]
         config: PathBuf,
+        #[command(flatten)]
+        bgp: Bgp,
     },
     /// Make the certificates of a cluster: ca.crt, ca.key, and NODE.crt, NODE.key for each node.
     Keygen {
@@ -60,13 +93,14 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     match arguments.command.unwrap_or(Command::Run(arguments.run)) {
         Command::Run(flags) => run(&flags),
-        Command::Check { config } => check(&config),
+        Command::Check { config, bgp } => check(&bgp.source(&config)),
         Command::Keygen { dir, nodes } => outcome(keygen::run(&dir, &nodes)),
     }
 }
 
 fn run(flags: &Run) -> ExitCode {
-    let desired = match config::load(&flags.config) {
+    let source = flags.bgp.source(&flags.config);
+    let desired = match source.load() {
         Ok(desired) => desired,
         Err(error) => return wrong(&error.to_string()),
     };
@@ -74,11 +108,11 @@ fn run(flags: &Run) -> ExitCode {
         Ok(log) => log,
         Err(reason) => return wrong(&reason),
     };
-    outcome(daemon::run(&flags.config, desired))
+    outcome(daemon::run(&source, desired))
 }
 
-fn check(path: &Path) -> ExitCode {
-    match config::load(path) {
+fn check(source: &Source) -> ExitCode {
+    match source.load() {
         Ok(desired) => {
             for warning in &desired.warnings {
                 eprintln!("batond: warning: {warning}");

@@ -4,6 +4,8 @@
 //! that metrics exist. Base units (seconds, bytes); counters end in `_total`. docs/operations.md says what
 //! each of them means.
 
+mod bgp;
+
 use std::time::Duration;
 
 use prometheus::{Encoder, GaugeVec, IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder};
@@ -198,61 +200,6 @@ impl Scrape {
             received.with_label_values(&label).inc_by(session.received);
             discarded.with_label_values(&label).inc_by(session.discarded);
             downs.with_label_values(&label).inc_by(session.downs);
-        }
-        Ok(())
-    }
-
-    fn bgp(&self, board: &StatusBoard) -> Outcome {
-        let label = ["neighbor"];
-        let established = self.gauge(
-            "baton_bgp_established",
-            "1 while the session is established.",
-            &label,
-        )?;
-        let advertised = self.gauge(
-            "baton_bgp_advertised_prefixes",
-            "Prefixes announced to it.",
-            &label,
-        )?;
-        let received = self.gauge(
-            "baton_bgp_received_prefixes",
-            "Prefixes that it announces.",
-            &label,
-        )?;
-        let flaps = self.counter(
-            "baton_bgp_flaps_total",
-            "Times that the session was lost.",
-            &label,
-        )?;
-        let withdrawn = self.counter(
-            "baton_bgp_treated_as_withdraw_total",
-            "Received updates whose errors cost their routes (RFC 7606).",
-            &label,
-        )?;
-        let updates = self.counter(
-            "baton_bgp_updates_total",
-            "UPDATE messages.",
-            &["neighbor", "direction"],
-        )?;
-        for neighbor in board.neighbors.newest().iter() {
-            let label = [neighbor.address.as_str()];
-            established
-                .with_label_values(&label)
-                .set(i64::from(neighbor.state == "established"));
-            advertised
-                .with_label_values(&label)
-                .set(whole(neighbor.advertised));
-            received.with_label_values(&label).set(whole(neighbor.received));
-            flaps.with_label_values(&label).inc_by(neighbor.flaps);
-            withdrawn
-                .with_label_values(&label)
-                .inc_by(neighbor.treated_as_withdraw);
-            updates
-                .with_label_values(&[&neighbor.address, "in"])
-                .inc_by(neighbor.updates_in);
-            updates
-                .with_label_values(&[&neighbor.address, "out"])
-                .inc_by(neighbor.updates_out);
         }
         Ok(())
     }

@@ -66,7 +66,7 @@ pub enum Operation {
 impl fmt::Display for Operation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Operation::Announce(announcements) => write!(f, "announce {} VIPs", announcements.len()),
+            Operation::Announce(announcements) => write!(f, "announce {} prefixes", announcements.len()),
             Operation::PutSpeaker(_) => f.write_str("set the speaker"),
             Operation::RemoveNeighbor(key) => write!(f, "remove neighbor {key}"),
             Operation::RemoveSession(remote) => write!(f, "remove BFD session {remote}"),
@@ -170,10 +170,14 @@ pub fn plan(desired: &Desired, actual: &Actual) -> Vec<Operation> {
     let instances = placed(desired);
     let mut operations = Vec::new();
 
+    // One that stands for a VIP that stays goes only when its successor is there: a /32 for its aggregate, say.
     let kept: Vec<Announcement> = actual
         .announcements
         .iter()
-        .filter(|old| announcements.iter().any(|new| new.prefix == old.prefix))
+        .filter(|old| {
+            announcements.iter().any(|new| new.prefix == old.prefix)
+                || vips.iter().any(|vip| old.prefix.contains(vip))
+        })
         .cloned()
         .collect();
     if kept != actual.announcements {

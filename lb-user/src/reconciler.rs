@@ -12,7 +12,6 @@ mod tests;
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
-use std::path::Path;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
@@ -20,7 +19,7 @@ use api::{AppliedError, Endpoint, NodeStatus};
 use tracing::{error, info, warn};
 
 use crate::apply::{ApplyError, Targets};
-use crate::config;
+use crate::config::Source;
 use crate::desired::{Desired, Instance, Service};
 use crate::plan::{Actual, Operation, plan};
 use crate::status::StatusBoard;
@@ -73,12 +72,12 @@ impl Reconciler {
         })
     }
 
-    /// Reconciles until told to stop. `path` is read on every reload.
-    pub fn run(mut self, path: &Path, commands: &Receiver<Command>) {
+    /// Reconciles until told to stop. `source` is read on every reload.
+    pub fn run(mut self, source: &Source, commands: &Receiver<Command>) {
         self.reconcile();
         loop {
             match commands.recv_timeout(RETRY) {
-                Ok(Command::Reload) => drop(self.reload(path)),
+                Ok(Command::Reload) => drop(self.reload(source)),
                 Ok(Command::Stop) | Err(RecvTimeoutError::Disconnected) => return,
                 Err(RecvTimeoutError::Timeout) if self.errors.is_empty() => {}
                 Err(RecvTimeoutError::Timeout) => self.reconcile(),
@@ -87,8 +86,8 @@ impl Reconciler {
     }
 
     /// Accepts the file and applies it, or refuses it and says why. Returns the generation.
-    pub fn reload(&mut self, path: &Path) -> Result<u64, String> {
-        let loaded = config::load(path).map_err(|error| error.to_string());
+    pub fn reload(&mut self, source: &Source) -> Result<u64, String> {
+        let loaded = source.load().map_err(|error| error.to_string());
         self.accept(loaded.and_then(|desired| self.changeable(desired)))
     }
 
@@ -112,6 +111,9 @@ impl Reconciler {
                 };
                 self.refused = None;
                 info!(generation, "configuration accepted");
+                for warning in &self.desired.warnings {
+                    warn!("{warning}");
+                }
                 self.timeline
                     .record("config-accepted", [("generation", generation.into())]);
                 self.reconcile();
@@ -158,13 +160,15 @@ impl Reconciler {
         self.publish();
     }
 
-    /// A VIP whose service could not be applied is not announced, unless it already is.
+    /// A VIP whose service could not be applied is not announced, nor is an aggregate of nothing else, unless it
+    /// already is.
     fn without(&self, operation: Operation, unserved: &BTreeSet<IpAddr>) -> Operation {
         let Operation::Announce(mut announcements) = operation else {
             return operation;
         };
         announcements.retain(|new| {
-            !unserved.contains(&new.prefix.addr())
+            let mut vips = self.desired.behind(new);
+            vips.any(|vip| !unserved.contains(&vip))
                 || self
                     .actual
                     .announcements

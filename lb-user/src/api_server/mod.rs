@@ -1,13 +1,16 @@
 //! The API on a unix socket: `/v1/...` as JSON, `/metrics` as Prometheus text.
 //!
-//! Reads the status board and the timeline, and hands two commands (drain, undrain) to [`Control`]. Whoever
-//! may open the socket may use all of it: the mode of the socket is the access control. Metrics can be read
-//! over TCP as well, from a router that has nothing else.
+//! Reads the status board and the timeline, hands two commands (drain, undrain) to [`Control`], and asks the BGP
+//! driver for what is too much to be published (its tables) or is its to do (neighbours). Whoever may open the
+//! socket may use all of it: the mode of the socket is the access control. Metrics can be read over TCP as well,
+//! from a router that has nothing else.
 //!
-//! Owner: the main runtime. It must never reach into a driver, and never wait for one.
+//! Owner: the main runtime. It must never reach into a driver.
 
 mod handlers;
+mod neighbors;
 mod problem;
+mod routes;
 mod socket;
 #[cfg(test)]
 mod tests;
@@ -20,6 +23,7 @@ use tokio::net::TcpListener;
 
 pub use socket::bind;
 
+use crate::bgp_driver::BgpHandle;
 use crate::status::StatusBoard;
 use crate::timeline::Timeline;
 
@@ -36,13 +40,19 @@ pub struct Context {
     pub board: StatusBoard,
     pub timeline: Timeline,
     pub control: Arc<dyn Control>,
+    pub bgp: BgpHandle,
 }
 
 /// All of the API.
 pub fn router(context: Context) -> Router {
     Router::new()
         .route(api::path::SERVICES, get(handlers::services))
-        .route(api::path::NEIGHBORS, get(handlers::neighbors))
+        .route(api::path::NEIGHBORS, get(neighbors::all))
+        .route(api::path::NEIGHBOR, get(neighbors::one))
+        .route(api::path::NEIGHBOR_ENABLE, post(neighbors::enable))
+        .route(api::path::NEIGHBOR_DISABLE, post(neighbors::disable))
+        .route(api::path::NEIGHBOR_REFRESH, post(neighbors::refresh))
+        .route(api::path::ROUTES, get(routes::routes))
         .route(api::path::BFD, get(handlers::bfd))
         .route(api::path::HA, get(handlers::ha))
         .route(api::path::FLOWS, get(handlers::flows))

@@ -6,11 +6,28 @@ use axum::http::header::CONTENT_TYPE;
 use axum::http::{Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 
+use crate::bgp_driver::CommandError;
+
 pub(super) struct Refusal(pub(super) Problem);
 
 impl Refusal {
     pub(super) fn bad_request(field: &str, detail: impl Into<String>) -> Self {
         Refusal(Problem::new(StatusCode::BAD_REQUEST.as_u16(), "Bad Request", detail).with_field(field))
+    }
+
+    pub(super) fn not_found(field: &str, detail: impl Into<String>) -> Self {
+        Refusal(Problem::new(StatusCode::NOT_FOUND.as_u16(), "Not Found", detail).with_field(field))
+    }
+
+    /// The BGP driver refused, or is gone.
+    pub(super) fn command(error: &CommandError) -> Self {
+        match error {
+            CommandError::NoNeighbor(_) => Self::not_found("neighbor", error.to_string()),
+            CommandError::Ended => {
+                let status = StatusCode::SERVICE_UNAVAILABLE.as_u16();
+                Refusal(Problem::new(status, "Service Unavailable", error.to_string()))
+            }
+        }
     }
 
     pub(super) fn query(rejection: QueryRejection) -> Self {

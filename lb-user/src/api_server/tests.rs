@@ -25,6 +25,8 @@ fn start(directory: &Path) -> (PathBuf, StatusBoard) {
         board: board.clone(),
         timeline: Timeline::new(),
         control: Arc::new(Deaf),
+        // Nobody serves it: as if the thread had ended.
+        bgp: crate::bgp_driver::channel().0,
     };
     let path = directory.join("run/batond.sock");
     let listener = bind(&path, 0o600).unwrap();
@@ -54,6 +56,20 @@ async fn refusals_are_problems_that_name_the_field() {
         ("GET", "/v1/timeline?since=1s", 400, "query"),
         ("GET", "/v1/flows?limit=-1", 400, "query"),
         ("POST", "/v1/drain", 409, "force"),
+        ("GET", "/v1/neighbors/10.9.9.9", 404, "neighbor"),
+        ("POST", "/v1/neighbors/10.9.9.9", 405, "method"),
+        ("GET", "/v1/neighbors/10.9.9.9/disable", 405, "method"),
+        ("POST", "/v1/neighbors/10.9.9.9/disable?massage=x", 400, "query"),
+        (
+            "POST",
+            "/v1/neighbors/10.9.9.9/refresh?direction=up",
+            400,
+            "query",
+        ),
+        ("GET", "/v1/routes?table=all", 400, "query"),
+        ("GET", "/v1/routes?prefix=10.0.0.0/33", 400, "prefix"),
+        ("GET", "/v1/routes?limit=0", 400, "limit"),
+        ("GET", "/v1/routes?after=here", 400, "after"),
     ] {
         let (code, head, body) = request(&socket, method, target).await;
         assert_eq!(code, status, "{method} {target}: {body}");
@@ -69,6 +85,11 @@ async fn refusals_are_problems_that_name_the_field() {
             "{body}"
         );
         assert!(!problem.title.is_empty() && !problem.detail.is_empty(), "{body}");
+    }
+    for (method, target) in [("POST", "/v1/neighbors/10.9.9.9/enable"), ("GET", "/v1/routes")] {
+        let (code, _, body) = request(&socket, method, target).await;
+        assert_eq!(code, 503, "{body}");
+        assert!(body.contains("the BGP thread has ended"), "{body}");
     }
     assert_eq!(request(&socket, "POST", "/v1/drain?force=true").await.0, 202);
     assert_eq!(request(&socket, "POST", "/v1/undrain").await.0, 202);
@@ -87,6 +108,9 @@ async fn metrics_show_every_part() {
         address: "10.0.11.1".into(),
         state: "established".into(),
         updates_out: 7,
+        since_ms: 2500,
+        bytes_in: 19,
+        accepted: 3,
         ..Neighbor::default()
     }]);
     board.bfd.publish(vec![BfdSession {
@@ -123,6 +147,11 @@ async fn metrics_show_every_part() {
         "baton_bfd_session_up{remote=\"10.0.11.1\"} 0",
         "baton_bgp_established{neighbor=\"10.0.11.1\"} 1",
         "baton_bgp_updates_total{direction=\"out\",neighbor=\"10.0.11.1\"} 7",
+        "baton_bgp_state{neighbor=\"10.0.11.1\",state=\"established\"} 1",
+        "baton_bgp_state{neighbor=\"10.0.11.1\",state=\"idle\"} 0",
+        "baton_bgp_state_seconds{neighbor=\"10.0.11.1\"} 2.5",
+        "baton_bgp_bytes_total{direction=\"in\",neighbor=\"10.0.11.1\"} 19",
+        "baton_bgp_accepted_prefixes{neighbor=\"10.0.11.1\"} 3",
         "baton_datapath_packets_total{drop=\"true\",reason=\"no-service\"} 42",
         "baton_ha_role{instance=\"default\",role=\"backup\"} 1",
         "baton_ha_role{instance=\"default\",role=\"master\"} 0",

@@ -175,6 +175,15 @@ impl Neighbors {
         self.templates = templates.to_vec();
     }
 
+    /// What a dynamic neighbour at this address is made from.
+    pub(super) fn template(&self, address: IpAddr) -> Option<&PeerConfig> {
+        self.templates
+            .iter()
+            .filter(|dynamic| dynamic.prefix.contains(&address))
+            .max_by_key(|dynamic| dynamic.prefix.prefix_len())
+            .map(|dynamic| &dynamic.template)
+    }
+
     pub(super) fn dynamic(&mut self, id: PeerId, address: IpAddr, present: bool) {
         if present {
             self.dynamic.insert(id, address);

@@ -14,6 +14,20 @@ pub enum NeighborKey {
 }
 
 impl NeighborKey {
+    /// The neighbour that `name` means: what [`fmt::Display`] writes.
+    pub fn named(name: &str) -> Self {
+        if let Ok(address) = name.parse() {
+            return NeighborKey::Address(address);
+        }
+        let link_local = name
+            .split_once('%')
+            .and_then(|(address, interface)| Some((address.parse().ok()?, interface.to_owned())));
+        match link_local {
+            Some((address, interface)) => NeighborKey::LinkLocal(address, interface),
+            None => NeighborKey::Interface(name.to_owned()),
+        }
+    }
+
     /// `None` for a neighbour whose address is yet to be discovered.
     pub fn address(&self) -> Option<IpAddr> {
         match self {

@@ -11,8 +11,8 @@ use proptest::prelude::*;
 use super::{Actual, Operation, plan};
 use crate::config;
 use crate::desired::{
-    Desired, Endpoint, Instance, Mode, Neighbor, NeighborKey, Protocol, Select, Service, ServiceKey, Session,
-    SpeakerSettings, instance_id,
+    Aggregate, Desired, Endpoint, Instance, Mode, Neighbor, NeighborKey, Protocol, Select, Service,
+    ServiceKey, Session, SpeakerSettings, instance_id,
 };
 
 /// The smallest configuration there is.
@@ -188,6 +188,33 @@ proptest! {
     }
 }
 
+/// At no moment is the VIP without a route.
+#[test]
+fn a_pool_takes_the_place_of_its_addresses_without_a_gap() {
+    let mut single = config::parse("minimal", MINIMAL).unwrap();
+    let mut web = service(2, 80, true, 1, 1);
+    web.instance = "default".to_owned();
+    single.services.insert(web.key, web);
+    let mut pooled = single.clone();
+    pooled.aggregates.push(Aggregate {
+        prefix: "203.0.113.0/24".parse().unwrap(),
+        instance: "default".to_owned(),
+        summary_only: true,
+    });
+    for (from, to) in [(&single, &pooled), (&pooled, &single)] {
+        let mut actual = reached(from, Actual::default());
+        assert_eq!(actual.announcements.len(), 1);
+        for operation in plan(to, &actual) {
+            actual.record(operation);
+            let covered = |announcement: &bgp::Announcement| {
+                announcement.healthy && announcement.prefix.contains(&address(2))
+            };
+            assert!(actual.announcements.iter().any(covered));
+        }
+        assert_eq!(actual.announcements, to.announcements());
+    }
+}
+
 #[test]
 fn neighbours_come_last_and_go_first() {
     let mut desired = config::parse("minimal", MINIMAL).unwrap();
@@ -201,10 +228,11 @@ fn neighbours_come_last_and_go_first() {
     assert_eq!(
         names(plan(&desired, &Actual::default())),
         [
+            "set the speaker",
             "put VIP 203.0.113.2",
             "put service 203.0.113.2:80/tcp",
             "put instance default",
-            "announce 1 VIPs",
+            "announce 1 prefixes",
             "put neighbor 203.0.113.10"
         ]
     );
@@ -212,7 +240,7 @@ fn neighbours_come_last_and_go_first() {
     assert_eq!(
         names(plan(&empty, &there)),
         [
-            "announce 0 VIPs",
+            "announce 0 prefixes",
             "remove neighbor 203.0.113.10",
             "remove service 203.0.113.2:80/tcp",
             "remove VIP 203.0.113.2"

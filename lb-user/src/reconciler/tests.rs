@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
-use super::{Reconciler, config};
+use super::{Reconciler, Source};
 use crate::apply::{ApplyError, Bfd, DataPath, Election, Speaker, Targets};
 use crate::desired::{
     Instance, Neighbor, NeighborKey, Protocol, Service, ServiceKey, Session, SpeakerSettings,
@@ -151,7 +151,7 @@ fn bench(text: &str, fake: Fake) -> Bench {
     let path = directory.path().join("baton.toml");
     std::fs::write(&path, text).unwrap();
     let board = StatusBoard::new();
-    let desired = config::load(&path).unwrap();
+    let desired = Source::file(&path).load().unwrap();
     let mut reconciler = Reconciler::new(desired, fake.targets(), board.clone(), Timeline::new()).unwrap();
     reconciler.reconcile();
     Bench {
@@ -166,7 +166,7 @@ fn bench(text: &str, fake: Fake) -> Bench {
 impl Bench {
     fn reload(&mut self, text: &str) -> Result<u64, String> {
         std::fs::write(&self.path, text).unwrap();
-        self.reconciler.reload(&self.path)
+        self.reconciler.reload(&Source::file(&self.path))
     }
 }
 
@@ -242,6 +242,7 @@ fn what_an_earlier_daemon_left_is_removed_or_renewed() {
     assert_eq!(
         bench.fake.calls(),
         [
+            "set the speaker",
             "put service 203.0.113.10:80/tcp",
             "remove service 203.0.113.99:80/tcp",
             "remove vip 203.0.113.99",

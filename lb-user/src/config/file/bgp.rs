@@ -39,11 +39,31 @@ pub(in crate::config) struct Bgp {
     pub(in crate::config) monitor: Vec<Monitor>,
 }
 
-pub(in crate::config) fn port() -> Spanned<u16> {
+impl Bgp {
+    /// As if nothing else were written.
+    pub(in crate::config) fn new(local_as: Spanned<u32>) -> Self {
+        Bgp {
+            local_as,
+            listen: Vec::new(),
+            listen_port: port(),
+            multipath: multipath(),
+            import: None,
+            export: None,
+            ladder: None,
+            neighbor: Vec::new(),
+            dynamic: Vec::new(),
+            policy: Vec::new(),
+            aggregate: Vec::new(),
+            monitor: Vec::new(),
+        }
+    }
+}
+
+fn port() -> Spanned<u16> {
     unplaced(179)
 }
 
-pub(in crate::config) fn multipath() -> Spanned<u32> {
+fn multipath() -> Spanned<u32> {
     unplaced(16)
 }
 
@@ -115,15 +135,53 @@ pub(in crate::config) struct Neighbor {
     pub(in crate::config) description: String,
 }
 
-pub(in crate::config) fn hold_time() -> Spanned<Time> {
+impl Neighbor {
+    /// One that the command line names: it is told everything and believed nothing.
+    pub(in crate::config) fn external(address: IpAddr, number: u32) -> Self {
+        Neighbor {
+            address: Some(unplaced(NeighborAddress::Global(address))),
+            interface: None,
+            prefix: None,
+            limit: None,
+            remote_as: unplaced(RemoteAs(bgp::RemoteAs::Is(number))),
+            local: None,
+            local_port: None,
+            port: port(),
+            passive: None,
+            hold_time: hold_time(),
+            connect_retry: connect_retry(),
+            families: None,
+            next_hop: NextHop::default(),
+            bfd: no_bfd(),
+            gtsm: Some(unplaced(false)),
+            multihop: None,
+            password: None,
+            password_file: None,
+            ao: None,
+            role: None,
+            role_strict: None,
+            graceful_restart: GracefulRestart::default(),
+            add_path: false,
+            extended_messages: true,
+            graceful_shutdown: false,
+            max_prefixes: MaxPrefixes::default(),
+            import: Some(unplaced(bgp::Policy::NONE.to_owned())),
+            export: Some(unplaced(bgp::Policy::ALL.to_owned())),
+            ladder: None,
+            description: String::new(),
+        }
+    }
+}
+
+fn hold_time() -> Spanned<Time> {
     unplaced(Time::seconds(9))
 }
 
-pub(in crate::config) fn connect_retry() -> Spanned<Time> {
+fn connect_retry() -> Spanned<Time> {
     unplaced(Time::seconds(1))
 }
 
-pub(in crate::config) fn no_bfd() -> Spanned<BfdWord> {
+fn no_bfd() -> Spanned<BfdWord> {
     unplaced(BfdWord::default())
 }
 
