@@ -12,6 +12,7 @@ use super::command::{Answer, CommandError, NamedRoute};
 use super::connection::{Connection, Ends, READ, SocketEvent};
 use super::imported::{self, Imported, NextHop};
 use super::listener::{Listeners, Refused};
+use super::monitors::Monitors;
 use super::neighbors::{Neighbors, Told};
 use super::report::{Report, Update};
 use super::unnumbered::Watches;
@@ -42,6 +43,7 @@ pub(super) struct Driver {
     all_closed: Option<mpsc::Receiver<()>>,
     incoming: Option<mpsc::Receiver<SocketEvent>>,
     established: EstablishedSink,
+    monitors: Monitors,
     pub(super) report: Report,
     routes: Option<Imported>,
     pub(super) board: StatusBoard,
@@ -75,6 +77,7 @@ impl Driver {
             all_closed: Some(all_closed),
             incoming: Some(incoming),
             established: setup.established,
+            monitors: Monitors::none(),
             report: Report::new(setup.timeline),
             routes,
             board: setup.board,
@@ -113,6 +116,7 @@ impl Driver {
                 Some(NextHop { address, scope, metric }) = imported::next(&mut self.routes) => {
                     self.handle(Input::NextHop { address, scope, metric });
                 }
+                Some(request) = self.monitors.next() => self.monitors.answer(request, &self.speaker),
                 Some(event) = incoming.recv() => self.event(event),
             }
         }
@@ -165,6 +169,9 @@ impl Driver {
                 self.guests_changed = true;
                 self.handle(Input::SetLadders(settings.ladders));
                 self.handle(Input::SetDynamic(settings.dynamic));
+                if let Some(wanted) = self.monitors.set(&settings.monitors) {
+                    self.handle(Input::SetMonitoring(wanted));
+                }
             }
             Command::RemoveNeighbor(key) => self.remove_neighbor(&key),
             Command::SetAnnouncements(announcements) => self.handle(Input::SetAnnouncements(announcements)),
@@ -323,11 +330,15 @@ impl Driver {
             return;
         };
         let kernel = self.routes.as_ref().map(|routes| routes.kernel.clone());
+        let stations = self.monitors.stations();
         tokio::task::spawn_local(async move {
             if let Some(kernel) = kernel {
                 kernel.finish().await;
             }
             let _ = all_closed.recv().await;
+            if let Some(stations) = stations {
+                stations.finish().await;
+            }
             let _ = done.send(());
         });
     }
@@ -392,7 +403,7 @@ impl Driver {
                     routes.kernel.untrack(address, scope);
                 }
             }
-            Output::Monitor(_) => {}
+            Output::Monitor(event) => self.monitors.tell(&event),
             Output::Event { peer, event } => self.report.event(peer, &self.neighbors.name(peer), &event),
         }
     }

@@ -21,6 +21,7 @@ mod guests;
 mod hops;
 mod imported;
 mod listener;
+mod monitors;
 mod neighbors;
 mod report;
 pub(crate) mod socket_option;
