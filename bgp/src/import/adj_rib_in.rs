@@ -17,7 +17,7 @@ use crate::attributes::PathAttributes;
 use crate::config::{Families, Family};
 use crate::wire::{Decoded, Effect};
 
-/// 65535:7 (RFC 9494 section 4.6).
+/// 65535:7 (RFC 9494 section 3.3).
 pub(crate) const NO_LLGR: u32 = 0xffff_0007;
 
 /// Prefix and path identifier (RFC 7911); 0 without ADD-PATH.
@@ -291,3 +291,6 @@ fn of_family(
 fn of_family_mut(paths: &mut BTreeMap<PathKey, Path>, family: Family) -> impl Iterator<Item = &mut Path> {
     of_family(paths, family).map(|(_, path)| path)
 }
+
+#[cfg(test)]
+mod tests;

@@ -14,8 +14,9 @@ use crate::config::{PeerConfig, PeerId, Role, SpeakerConfig};
 use crate::io::Gateway;
 use crate::ladder::GRACEFUL_SHUTDOWN;
 use crate::policy::{Candidate, NextHopSet};
+use crate::wire::{AsPathSegment, SegmentKind};
 
-/// 65535:6 (RFC 9494 section 4.6).
+/// 65535:6 (RFC 9494 section 3.2).
 pub(crate) const LLGR_STALE: u32 = 0xffff_0006;
 
 /// Who announces: what the comparison of paths asks of it, and the end of the session it speaks to.
@@ -42,6 +43,7 @@ pub(crate) enum Rejection {
     OwnOriginator,
     OwnCluster,
     FirstAs,
+    Confederation,
     RouteLeak,
 }
 
@@ -58,6 +60,7 @@ impl Rejection {
             Rejection::OwnOriginator => "it was originated by this speaker",
             Rejection::OwnCluster => "the own cluster is in its list",
             Rejection::FirstAs => "its path does not begin with the AS of the neighbour",
+            Rejection::Confederation => "its path has segments of a confederation",
             Rejection::RouteLeak => "a route leak (RFC 9234)",
         }
     }
@@ -136,6 +139,10 @@ impl Judge<'_> {
         if attributes.as_path.contains(self.speaker.local_as) {
             return Err(Rejection::OwnAs);
         }
+        // RFC 5065 section 5: we are in none.
+        if attributes.as_path.0.iter().any(is_of_confederation) {
+            return Err(Rejection::Confederation);
+        }
         if self.neighbor.internal {
             // RFC 4456 section 8.
             if attributes.originator_id == Some(self.speaker.router_id) {
@@ -210,6 +217,13 @@ impl Judge<'_> {
     }
 }
 
+fn is_of_confederation(segment: &AsPathSegment) -> bool {
+    match segment.kind {
+        SegmentKind::ConfederationSequence | SegmentKind::ConfederationSet => true,
+        SegmentKind::Sequence | SegmentKind::Set => false,
+    }
+}
+
 fn is_host(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => {
@@ -249,3 +263,6 @@ fn is_martian(prefix: &IpNet) -> bool {
         }),
     }
 }
+
+#[cfg(test)]
+mod tests;
