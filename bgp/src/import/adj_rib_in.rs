@@ -23,6 +23,9 @@ pub(crate) const NO_LLGR: u32 = 0xffff_0007;
 /// Prefix and path identifier (RFC 7911); 0 without ADD-PATH.
 pub(crate) type PathKey = (IpNet, u32);
 
+/// Paths that a neighbour may have to one prefix: more than anybody shares traffic over, and few enough to compare.
+const PATHS_PER_PREFIX: usize = 256;
+
 /// What an UPDATE says of all its prefixes; the attributes by themselves, because tables of results share them.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Received {
@@ -52,7 +55,7 @@ pub(crate) struct Path {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Updated {
     pub(crate) changed: Vec<PathKey>,
-    /// Families that wanted more paths than they may have; those beyond the limit were ignored.
+    /// Families that wanted more paths than they may have, altogether or to one prefix; those beyond the limit were ignored.
     pub(crate) beyond: Families,
 }
 
@@ -206,7 +209,7 @@ impl AdjRibIn {
 
     fn announce(&mut self, key: PathKey, received: &Arc<Received>, limit: usize, updated: &mut Updated) {
         let family = Family::of(&key.0);
-        let full = self.counts(family).paths >= limit;
+        let full = self.counts(family).paths >= limit || self.crowded(&key);
         match self.paths.entry(key) {
             Entry::Vacant(_) if full => {
                 updated.beyond.insert(family);
@@ -236,6 +239,13 @@ impl AdjRibIn {
             }
         }
         updated.changed.push(key);
+    }
+
+    /// Without ADD-PATH there is one path to a prefix.
+    fn crowded(&self, key: &PathKey) -> bool {
+        let (prefix, path_id) = *key;
+        let paths = || self.paths.range((prefix, 0)..=(prefix, u32::MAX));
+        path_id != 0 && paths().take(PATHS_PER_PREFIX).count() == PATHS_PER_PREFIX
     }
 
     fn remove(&mut self, key: &PathKey) -> bool {

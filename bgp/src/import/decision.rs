@@ -129,23 +129,22 @@ impl<'a> Contest<'a> {
     /// order them; the first is the best, the others join until there are enough gateways.
     fn share(mut self, multipath: usize) -> Decision {
         let paths = self.paths;
-        self.alive
-            .sort_by_cached_key(|index| paths.get(*index).map(tie_breaker));
-        let best = self
-            .alive
-            .first()
-            .and_then(|index| paths.get(*index))
-            .map(tie_breaker);
+        let alive = self.alive.iter().copied();
+        let mut order: Vec<(TieBreaker, usize)> = alive
+            .filter_map(|index| Some((tie_breaker(paths.get(index)?), index)))
+            .collect();
+        order.sort_unstable();
+        let best = order.first().map(|(best, _)| *best);
         let mut gateways: Vec<Gateway> = Vec::new();
-        for index in &self.alive {
-            let Some(path) = paths.get(*index) else { continue };
+        for (tie, index) in order {
+            let Some(path) = paths.get(index) else { continue };
             if gateways.contains(&path.gateway) {
                 continue;
             }
             if gateways.len() < multipath {
                 gateways.push(path.gateway);
-            } else if let (Some(slot), Some(best)) = (self.reasons.get_mut(*index), &best) {
-                *slot = Some(tie_reason(best, &tie_breaker(path)));
+            } else if let (Some(slot), Some(best)) = (self.reasons.get_mut(index), best) {
+                *slot = Some(tie_reason(&best, &tie));
             }
         }
         gateways.sort_unstable();

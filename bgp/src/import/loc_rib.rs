@@ -87,7 +87,9 @@ impl LocRib {
     pub(crate) fn set_own(&mut self, prefixes: impl Iterator<Item = IpNet>) {
         let own: BTreeSet<IpNet> = prefixes.map(|prefix| prefix.trunc()).collect();
         for prefix in own.symmetric_difference(&self.own) {
-            self.dirty.insert(*prefix);
+            if self.table.contains_key(prefix) {
+                self.dirty.insert(*prefix);
+            }
             let gateway = Gateway {
                 address: prefix.addr(),
                 scope: 0,

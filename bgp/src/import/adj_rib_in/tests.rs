@@ -123,6 +123,20 @@ fn beyond_the_limit_nothing_is_added_but_everything_is_updated() {
     );
 }
 
+#[test]
+fn a_crowd_of_paths_to_one_prefix_is_bounded() {
+    let mut table = AdjRibIn::default();
+    let crowd: Vec<Nlri> = (1..=1000).map(|id| nlri(0, id)).collect();
+    let updated = table.update(&announce(&crowd, 1, &[]), NO_LIMIT);
+    assert_eq!(updated.beyond, Families::IPV4);
+    assert_eq!(table.count(Family::Ipv4), PATHS_PER_PREFIX);
+    let updated = table.update(&announce(&crowd[..PATHS_PER_PREFIX], 2, &[]), NO_LIMIT);
+    assert_eq!(
+        (updated.changed.len(), updated.beyond),
+        (PATHS_PER_PREFIX, Families::default())
+    );
+}
+
 /// RFC 4724 section 4.2.
 #[test]
 fn what_a_restarted_neighbour_does_not_announce_again_goes() {
