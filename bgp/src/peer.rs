@@ -182,6 +182,7 @@ impl Peer {
     ) {
         self.counters.accepts += 1;
         if !self.enabled || self.held || self.idle_hold.is_some() {
+            // Without a word: after a NOTIFICATION many a neighbour waits for minutes before it tries again.
             shared.close(id);
             return;
         }

@@ -115,7 +115,7 @@ impl Failure {
         }
     }
 
-    fn told(notification: Notification) -> Self {
+    pub(crate) fn told(notification: Notification) -> Self {
         Failure {
             reason: format!("received: {notification}"),
             notification: None,
@@ -124,7 +124,7 @@ impl Failure {
         }
     }
 
-    fn detailed(notification: Notification, detail: &dyn std::fmt::Display) -> Self {
+    pub(crate) fn detailed(notification: Notification, detail: &dyn std::fmt::Display) -> Self {
         Failure {
             reason: format!("sent: {notification}: {detail}"),
             notification: Some(notification),

@@ -201,8 +201,8 @@ impl Speaker {
     }
 
     fn set_monitoring(&mut self, on: bool) {
-        let begins = on && !std::mem::replace(&mut self.shared.monitoring, on);
-        if begins {
+        let before = std::mem::replace(&mut self.shared.monitoring, on);
+        if on && !before {
             for peer in self.peers.values() {
                 peer.monitor_up(&mut self.shared);
             }

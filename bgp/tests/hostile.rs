@@ -6,12 +6,16 @@
 )]
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bgp::wire::{Encoding, Message, Notification, Open, RouteRefresh, Update};
+use bgp::wire::{
+    AsPathSegment, Attribute, Capability, Encoding, Message, Nlri, Notification, Open, Origin, Restart,
+    RestartFamily, RouteRefresh, SegmentKind, Update,
+};
 use bgp::{
-    Announcement, ConnectionId, Families, Input, Output, PeerConfig, PeerId, PeerState, Preference, Speaker,
-    SpeakerConfig,
+    Announcement, BfdMode, ConnectionId, Direction, DynamicPeers, Families, Family, Input, Output,
+    PeerConfig, PeerId, PeerState, Policy, Preference, Speaker, SpeakerConfig,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -23,7 +27,15 @@ enum Step {
         peer: u32,
         passive: bool,
         hold: u64,
+        /// Bits: import, few prefixes, graceful restart, strict BFD.
+        flavour: u8,
     },
+    /// One that nobody has named connects.
+    Stranger(u8),
+    Ranges(Vec<(u8, u32)>),
+    Refresh(u32, bool),
+    Monitoring(bool),
+    Backlog(prop::sample::Index, usize),
     Remove(u32),
     Enable(u32),
     Disable(u32),
@@ -42,6 +54,42 @@ enum Step {
     Shutdown,
 }
 
+fn open(asn: u32, hold: u16) -> Open {
+    let mut open = Open::new(asn, hold, Ipv4Addr::new(10, 0, 0, 9), Families::BOTH);
+    open.capabilities.push(Capability::EnhancedRouteRefresh);
+    open.capabilities.push(Capability::BfdStrict);
+    open.capabilities.push(Capability::GracefulRestart(Restart {
+        restarting: hold.is_multiple_of(2),
+        notification: hold.is_multiple_of(3),
+        time: hold,
+        families: vec![RestartFamily {
+            afi: 1,
+            safi: 1,
+            forwarding: true,
+        }],
+    }));
+    open
+}
+
+fn announcement(count: u8) -> Update {
+    let nlri = |last| Nlri {
+        path_id: 0,
+        prefix: format!("192.0.2.{last}/32").parse().unwrap(),
+    };
+    Update {
+        attributes: vec![
+            Attribute::Origin(Origin::Igp),
+            Attribute::AsPath(vec![AsPathSegment {
+                kind: SegmentKind::Sequence,
+                asns: vec![65000],
+            }]),
+            Attribute::NextHop(Ipv4Addr::new(10, 0, 0, 9)),
+        ],
+        nlri: (0..=count).map(nlri).collect(),
+        ..Update::default()
+    }
+}
+
 fn message() -> impl Strategy<Value = Message> {
     let update = Update {
         withdrawn: vec!["10.0.0.0/8".parse::<ipnet::IpNet>().unwrap().into()],
@@ -50,8 +98,11 @@ fn message() -> impl Strategy<Value = Message> {
     prop_oneof![
         4 => (any::<bool>(), 0..20_u16).prop_map(|(right, hold)| {
             let asn = if right { 65000 } else { 65009 };
-            Message::Open(Open::new(asn, hold, Ipv4Addr::new(10, 0, 0, 9), Families::BOTH))
+            Message::Open(open(asn, hold))
         }),
+        4 => (0..4_u8).prop_map(|count| Message::Update(announcement(count).into())),
+        1 => Just(Message::Update(Update::end_of_rib(Family::Ipv4).into())),
+        1 => (0..4_u8).prop_map(|subtype| Message::RouteRefresh(RouteRefresh::new(Family::Ipv4, subtype))),
         6 => Just(Message::Keepalive),
         2 => Just(Message::Update(update.into())),
         2 => (0..4_u16).prop_map(|afi| Message::RouteRefresh(RouteRefresh { afi, subtype: 0, safi: 1 })),
@@ -62,7 +113,14 @@ fn message() -> impl Strategy<Value = Message> {
 fn step() -> impl Strategy<Value = Step> {
     let index = any::<prop::sample::Index>;
     prop_oneof![
-        2 => (0..3_u32, any::<bool>(), 0..12_u64).prop_map(|(peer, passive, hold)| Step::Add { peer, passive, hold }),
+        2 => (0..3_u32, any::<bool>(), 0..12_u64, 0..16_u8).prop_map(|(peer, passive, hold, flavour)| {
+            Step::Add { peer, passive, hold, flavour }
+        }),
+        4 => (0..6_u8).prop_map(Step::Stranger),
+        1 => vec((24..32_u8, 0..3_u32), 0..3).prop_map(Step::Ranges),
+        2 => (0..3_u32, any::<bool>()).prop_map(|(peer, outwards)| Step::Refresh(peer, outwards)),
+        1 => any::<bool>().prop_map(Step::Monitoring),
+        2 => (index(), 0..2_usize).prop_map(|(at, waiting)| Step::Backlog(at, waiting)),
         1 => (0..3_u32).prop_map(Step::Remove),
         1 => (0..3_u32).prop_map(Step::Enable),
         1 => (0..3_u32).prop_map(Step::Disable),
@@ -79,6 +137,10 @@ fn step() -> impl Strategy<Value = Step> {
         4 => (0..20_000_u64).prop_map(Step::Wait),
         1 => (0..20_u32).prop_map(|chance| if chance == 0 { Step::Shutdown } else { Step::Wait(1) }),
     ]
+}
+
+fn local() -> SocketAddr {
+    SocketAddr::new(Ipv4Addr::new(10, 0, 0, 1).into(), 179)
 }
 
 const PREFERENCES: [Preference; 5] = [
@@ -141,62 +203,27 @@ impl Driver {
     }
 
     fn step(&mut self, step: Step) {
-        let local = SocketAddr::new(Ipv4Addr::new(10, 0, 0, 1).into(), 179);
         match step {
-            Step::Add { peer, passive, hold } => {
-                let address = IpAddr::V4(Ipv4Addr::new(10, 0, 1, u8::try_from(peer).unwrap()));
-                let hold_time = Duration::from_secs(hold);
-                let config = PeerConfig {
-                    passive,
-                    hold_time,
-                    ..PeerConfig::new(address, 65000)
-                };
-                self.handle(Input::AddPeer(PeerId(peer), Box::new(config)));
-            }
+            Step::Add {
+                peer,
+                passive,
+                hold,
+                flavour,
+            } => self.add(peer, passive, hold, flavour),
+            Step::Stranger(last) => self.stranger(last),
+            Step::Ranges(ranges) => self.ranges(&ranges),
             Step::Remove(peer) => self.handle(Input::RemovePeer(PeerId(peer))),
             Step::Enable(peer) => self.handle(Input::Enable(PeerId(peer))),
             Step::Disable(peer) => self.handle(Input::Disable {
                 peer: PeerId(peer),
-                communication: String::new(),
+                communication: "night".to_owned(),
             }),
-            Step::Connected(at) => self.handle(Input::Connected {
-                connection: self.pick(at),
-                local,
+            Step::Refresh(peer, outwards) => self.handle(Input::Refresh {
+                peer: PeerId(peer),
+                direction: if outwards { Direction::Out } else { Direction::In },
+                families: Families::BOTH,
             }),
-            Step::ConnectFailed(at) => {
-                let connection = self.pick(at);
-                self.open.remove(&connection);
-                self.handle(Input::ConnectFailed {
-                    connection,
-                    reason: "refused".to_owned(),
-                });
-            }
-            Step::Accepted(peer) => {
-                let connection = self.speaker.allocate_connection();
-                self.open.insert(connection);
-                self.handle(Input::Accepted {
-                    connection,
-                    peer: PeerId(peer),
-                    local,
-                });
-            }
-            Step::Establish(at) => self.establish(at, local),
-            Step::Message(at, message) => {
-                let bytes = message.encode(Encoding::default()).unwrap();
-                self.handle(Input::Received {
-                    connection: self.pick(at),
-                    bytes: &bytes,
-                });
-            }
-            Step::Bytes(at, bytes) => self.handle(Input::Received {
-                connection: self.pick(at),
-                bytes: &bytes,
-            }),
-            Step::Closed(at) => {
-                let connection = self.pick(at);
-                self.open.remove(&connection);
-                self.handle(Input::Closed { connection });
-            }
+            Step::Monitoring(on) => self.handle(Input::SetMonitoring(on)),
             Step::Bfd(peer, true) => self.handle(Input::BfdUp(PeerId(peer))),
             Step::Bfd(peer, false) => self.handle(Input::BfdDown(PeerId(peer))),
             Step::Role(instance, role) => {
@@ -213,14 +240,105 @@ impl Driver {
             Step::Shutdown => self.handle(Input::Shutdown {
                 communication: String::new(),
             }),
+            Step::Connected(_)
+            | Step::ConnectFailed(_)
+            | Step::Accepted(_)
+            | Step::Establish(_)
+            | Step::Message(..)
+            | Step::Bytes(..)
+            | Step::Backlog(..)
+            | Step::Closed(_) => self.transport(step),
         }
+    }
+
+    fn transport(&mut self, step: Step) {
+        match step {
+            Step::Connected(at) => self.handle(Input::Connected {
+                connection: self.pick(at),
+                local: local(),
+            }),
+            Step::ConnectFailed(at) => {
+                let connection = self.pick(at);
+                self.open.remove(&connection);
+                self.handle(Input::ConnectFailed {
+                    connection,
+                    reason: "refused".to_owned(),
+                });
+            }
+            Step::Accepted(peer) => self.accepted(PeerId(peer)),
+            Step::Establish(at) => self.establish(at, local()),
+            Step::Message(at, message) => {
+                let bytes = message.encode(Encoding::default()).unwrap();
+                self.handle(Input::Received {
+                    connection: self.pick(at),
+                    bytes: &bytes,
+                });
+            }
+            Step::Bytes(at, bytes) => self.handle(Input::Received {
+                connection: self.pick(at),
+                bytes: &bytes,
+            }),
+            Step::Backlog(at, waiting) => self.handle(Input::Backlog {
+                connection: self.pick(at),
+                waiting,
+            }),
+            Step::Closed(at) => {
+                let connection = self.pick(at);
+                self.open.remove(&connection);
+                self.handle(Input::Closed { connection });
+            }
+            other => unreachable!("not of the transport: {other:?}"),
+        }
+    }
+
+    fn add(&mut self, peer: u32, passive: bool, hold: u64, flavour: u8) {
+        let address = IpAddr::V4(Ipv4Addr::new(10, 0, 1, u8::try_from(peer).unwrap()));
+        let has = |bit: u8| flavour & bit != 0;
+        let mut config = PeerConfig {
+            passive,
+            hold_time: Duration::from_secs(hold),
+            export: Some(Arc::new(Policy::all())),
+            import: has(1).then(|| Arc::new(Policy::all())),
+            bfd: if has(8) { BfdMode::Strict } else { BfdMode::On },
+            ..PeerConfig::new(address, 65000)
+        };
+        config.max_prefixes.limit = if has(2) { 2 } else { 100 };
+        config.max_prefixes.warn_only = hold.is_multiple_of(2);
+        config.graceful_restart.restarter = has(4);
+        config.graceful_restart.helper = !has(4);
+        self.handle(Input::AddPeer(PeerId(peer), Box::new(config)));
+    }
+
+    fn ranges(&mut self, ranges: &[(u8, u32)]) {
+        let range = |(length, limit): &(u8, u32)| DynamicPeers {
+            prefix: format!("10.0.2.0/{length}").parse().unwrap(),
+            limit: *limit,
+            template: PeerConfig::new(Ipv4Addr::UNSPECIFIED.into(), 65000),
+        };
+        self.handle(Input::SetDynamic(ranges.iter().map(range).collect()));
+    }
+
+    fn stranger(&mut self, last: u8) {
+        let remote = SocketAddr::new(Ipv4Addr::new(10, 0, 2, last).into(), 4000);
+        if let Some(peer) = self.speaker.peer_for(remote) {
+            self.accepted(peer);
+        }
+    }
+
+    fn accepted(&mut self, peer: PeerId) {
+        let connection = self.speaker.allocate_connection();
+        self.open.insert(connection);
+        self.handle(Input::Accepted {
+            connection,
+            peer,
+            local: local(),
+        });
     }
 
     fn establish(&mut self, at: prop::sample::Index, local: SocketAddr) {
         let connection = self.pick(at);
         self.handle(Input::Connected { connection, local });
-        let open = Open::new(65000, 9, Ipv4Addr::new(10, 0, 0, 9), Families::BOTH);
-        for message in [Message::Open(open), Message::Keepalive] {
+        for message in [Message::Open(open(65000, 9)), Message::Keepalive] {
             let bytes = message.encode(Encoding::default()).unwrap();
             self.handle(Input::Received {
                 connection,
@@ -247,7 +365,7 @@ impl Driver {
             let told = self.speaker.adj_rib_out(peer.id).len();
             assert_eq!(told, peer.advertised);
             assert!(
-                peer.state == PeerState::Established || told + peer.received == 0,
+                peer.state == PeerState::Established || told == 0 && peer.received == peer.stale,
                 "{peer:?}"
             );
             assert!(peer.enabled || peer.state == PeerState::Idle);
@@ -268,7 +386,7 @@ proptest! {
     fn any_sequence_of_inputs(steps in vec(step(), 1..120)) {
         let mut driver = Driver::new();
         for peer in 0..2 {
-            driver.step(Step::Add { peer, passive: peer == 1, hold: 9 });
+            driver.step(Step::Add { peer, passive: peer == 1, hold: 9, flavour: 1 });
             driver.step(Step::Role(peer, 0));
         }
         driver.announce(&[(1, true), (2, true)]);

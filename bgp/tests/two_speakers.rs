@@ -224,7 +224,7 @@ fn a_neighbour_that_never_sends_an_open_is_dropped() {
         ..net.config(0)
     };
     net.input(0, Input::AddPeer(PEER, Box::new(config)));
-    let connection = net.nodes[0].speaker.allocate_connection();
+    let connection = net.open(0);
     let local = "10.0.0.1:179".parse().unwrap();
     net.input(
         0,
@@ -432,6 +432,7 @@ fn a_neighbour_that_restarts_gets_in_once_the_old_session_is_known_to_be_dead() 
     up(&mut net);
     net.run(SECOND);
     // The neighbour loses its memory; its host answers the old connection with a reset.
+    net.crash(1, false);
     let fresh = net::speaker(1, 65000);
     net.nodes[1].speaker = fresh;
     let config = net.config(1);
@@ -736,4 +737,67 @@ fn a_neighbour_that_answers_and_refuses_is_asked_less_and_less_often() {
     };
     net.input(0, Input::AddPeer(PEER, Box::new(config)));
     assert!(net.run_until(SECOND, Net::established));
+}
+
+#[test]
+fn what_needs_no_new_session_takes_effect_within_the_old_one() {
+    let mut net = dual_stack();
+    set_role(&mut net, 0, Preference::Master);
+    net.run(SECOND);
+    let accepted = |net: &Net| net.status(1).accepted;
+    assert_eq!(
+        (net.status(1).received, accepted(&net)),
+        (3, 0),
+        "no import policy"
+    );
+    let mut config = net.config(1);
+    config.import = Some(std::sync::Arc::new(bgp::Policy::all()));
+    net.input(1, Input::AddPeer(PEER, Box::new(config)));
+    assert_eq!(accepted(&net), 3, "judged again without asking for it again");
+    // Maintenance (RFC 8326): the community goes out, the session stays.
+    let mut config = net.config(0);
+    config.next_hops.ipv6 = Some("2001:db8::1".parse().unwrap());
+    config.graceful_shutdown = true;
+    let sent = net.status(0).counters.updates_out;
+    net.input(0, Input::AddPeer(PEER, Box::new(config)));
+    let Some(Output::UpdateSent {
+        announced: 3,
+        cause: Cause::Configuration,
+        summary,
+        ..
+    }) = net.nodes[0].outputs.last()
+    else {
+        panic!("{:?}", net.nodes[0].outputs.last())
+    };
+    assert!(summary.contains("65535:0"), "{summary}");
+    assert_eq!(
+        net.status(0).counters.updates_out,
+        sent + 2,
+        "one for each family"
+    );
+    net.run(60 * SECOND);
+    for node in 0..2 {
+        assert_eq!(
+            (net.status(node).counters.flaps, net.status(node).received),
+            (0, 3 * node)
+        );
+    }
+}
+
+#[test]
+fn status_tells_what_was_offered_and_what_the_neighbour_sent() {
+    let mut net = pair();
+    up(&mut net);
+    let status = net.status(0);
+    for wanted in [
+        "ipv4-unicast",
+        "four-octet-as",
+        "enhanced-route-refresh",
+        "graceful-restart",
+    ] {
+        for list in [&status.offered, &status.capabilities] {
+            assert!(list.iter().any(|name| name == wanted), "{wanted}: {list:?}");
+        }
+    }
+    assert_eq!((status.remote_as, status.local.is_some()), (Some(65000), true));
 }

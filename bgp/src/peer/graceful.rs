@@ -288,3 +288,70 @@ fn is_one_of(notification: &Notification, ceases: &[Cease]) -> bool {
         (cease.code, cease.subcode) == (notification.code, notification.subcode)
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_session_ends_with_decides_what_is_kept() {
+        let told = |cease: Cease| Failure::told(cease.into());
+        let said = |cease: Cease| Failure::notify(cease.into());
+        let hard = Notification::hard_reset(&Cease::AdministrativeShutdown.into());
+        // Without the N bit on both sides, and with it.
+        let rows = [
+            ("the connection breaks", Failure::silent("reset"), [true, true]),
+            (
+                "the neighbour has restarted",
+                Failure::local("restarted"),
+                [true, true],
+            ),
+            (
+                "told: shutdown",
+                told(Cease::AdministrativeShutdown),
+                [false, true],
+            ),
+            (
+                "told: hold timer",
+                Failure::told(Notification::HOLD_TIMER_EXPIRED),
+                [false, true],
+            ),
+            ("told: hard reset", Failure::told(hard), [false, false]),
+            (
+                "said: hold timer",
+                Failure::notify(Notification::HOLD_TIMER_EXPIRED),
+                [false, true],
+            ),
+            (
+                "said: bad update",
+                Failure::notify(Notification::new(3, 1, Vec::new())),
+                [false, true],
+            ),
+            (
+                "said: shutdown",
+                said(Cease::AdministrativeShutdown),
+                [false, false],
+            ),
+            (
+                "said: de-configured",
+                said(Cease::PeerDeconfigured),
+                [false, false],
+            ),
+            (
+                "said: configuration",
+                said(Cease::OtherConfigurationChange),
+                [false, false],
+            ),
+            ("said: BFD down", said(Cease::BfdDown), [false, false]),
+            (
+                "said: too many prefixes",
+                said(Cease::MaximumPrefixes),
+                [false, false],
+            ),
+        ];
+        for (name, failure, expected) in rows {
+            let kept = [false, true].map(|bit| keeps(&failure, &Negotiated::with_restarts(bit)));
+            assert_eq!(kept, expected, "{name}");
+        }
+    }
+}

@@ -55,7 +55,8 @@ impl Peer {
             None => self.enabled = false,
         }
         self.retry.at = None;
-        let failure = Failure::notify(Notification::maximum_prefixes(family, limit));
+        let detail = format!("more than {limit} prefixes of {family}");
+        let failure = Failure::detailed(Notification::maximum_prefixes(family, limit), &detail);
         self.close_all(now, shared, &failure);
     }
 }

@@ -55,6 +55,22 @@ pub(crate) struct Negotiated {
     pub(crate) offered: Vec<Capability>,
 }
 
+#[cfg(test)]
+impl Negotiated {
+    /// Between a neighbour that restarts and a helper, with the N bit or without.
+    pub(crate) fn with_restarts(notification: bool) -> Self {
+        let speaker = SpeakerConfig::new(65001, Ipv4Addr::new(10, 0, 0, 1), 1);
+        let peer = PeerConfig::new(Ipv4Addr::new(10, 0, 0, 2).into(), 65000);
+        let sent = offer(&speaker, &peer, Restarted::default());
+        let mut open = Open::new(65000, 30, Ipv4Addr::new(10, 0, 0, 2), Families::BOTH);
+        open.capabilities.push(Capability::GracefulRestart(Restart {
+            notification,
+            ..Restart::default()
+        }));
+        negotiate(&sent, open, &speaker, &peer).expect("both are sound")
+    }
+}
+
 impl Negotiated {
     pub(crate) fn keepalive(&self) -> Option<Duration> {
         // RFC 4271 section 4.4: a third of the hold time.

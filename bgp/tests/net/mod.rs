@@ -2,12 +2,15 @@
 //!
 //! Deterministic: the delays are arguments and simultaneous arrivals keep the order of sending.
 #![allow(dead_code, reason = "each test binary uses its part of the harness")]
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bgp::{ConnectionId, Input, Output, PeerConfig, PeerId, PeerState, Policy, Speaker, SpeakerConfig};
+use bgp::{
+    ConnectionId, Event, Input, Output, PeerConfig, PeerId, PeerState, PeerStatus, Policy, Speaker,
+    SpeakerConfig,
+};
 
 pub(crate) const PEER: PeerId = PeerId(1);
 
@@ -37,6 +40,18 @@ enum Arrival {
     },
 }
 
+impl Arrival {
+    fn connection(&self) -> Option<ConnectionId> {
+        match self {
+            Arrival::Accepted { connection, .. }
+            | Arrival::Connected { connection }
+            | Arrival::Refused { connection }
+            | Arrival::Bytes { connection, .. }
+            | Arrival::Closed { connection } => Some(*connection),
+        }
+    }
+}
+
 pub(crate) struct Node {
     pub(crate) speaker: Speaker,
     pub(crate) address: IpAddr,
@@ -57,6 +72,15 @@ pub(crate) struct Net {
     ends: BTreeMap<(usize, ConnectionId), (usize, ConnectionId)>,
     /// Packets vanish, both ways, and nobody is told.
     pub(crate) cut: bool,
+    /// Connections whose bytes vanish.
+    stalled: BTreeSet<(usize, ConnectionId)>,
+    /// Connections the driver of a node has open, and those of them that have been accepted or opened.
+    open: BTreeSet<(usize, ConnectionId)>,
+    /// Whether the session of a node is up.
+    up: [bool; 2],
+    /// Seed and bound of additional delays; within a connection everything stays in order.
+    pub(crate) shake: Option<(u64, Duration)>,
+    last: BTreeMap<(usize, ConnectionId), Instant>,
 }
 
 pub(crate) fn address(node: usize) -> IpAddr {
@@ -95,6 +119,11 @@ impl Net {
             sequence: 0,
             ends: BTreeMap::new(),
             cut: false,
+            stalled: BTreeSet::new(),
+            open: BTreeSet::new(),
+            up: [false; 2],
+            shake: None,
+            last: BTreeMap::new(),
         }
     }
 
@@ -130,9 +159,16 @@ impl Net {
         match output {
             Output::Connect {
                 connection, remote, ..
-            } => self.connect(node, *connection, *remote),
+            } => {
+                assert!(self.open.insert((node, *connection)), "an id used twice");
+                self.connect(node, *connection, *remote);
+            }
             Output::Send { connection, bytes } => {
+                assert!(self.open.contains(&(node, *connection)), "sent to {connection:?}");
                 self.nodes[node].sent.extend(bytes);
+                if self.stalled.contains(&(node, *connection)) {
+                    return;
+                }
                 if let Some((to, end)) = self.ends.get(&(node, *connection)).copied() {
                     self.fly(
                         to,
@@ -144,13 +180,21 @@ impl Net {
                 }
             }
             Output::Close { connection } => {
+                assert!(self.open.remove(&(node, *connection)), "closed {connection:?}");
+                if self.stalled.remove(&(node, *connection)) {
+                    return;
+                }
                 if let Some((to, end)) = self.ends.remove(&(node, *connection)) {
                     self.fly(to, Arrival::Closed { connection: end });
                 }
             }
-            Output::PeerUp { .. }
-            | Output::PeerDown { .. }
-            | Output::UpdateSent { .. }
+            Output::PeerUp { .. } => {
+                assert!(!std::mem::replace(&mut self.up[node], true), "up twice");
+            }
+            Output::PeerDown { .. } => {
+                assert!(std::mem::replace(&mut self.up[node], false), "down twice");
+            }
+            Output::UpdateSent { .. }
             | Output::Routes(_)
             | Output::TrackNextHop { .. }
             | Output::UntrackNextHop { .. }
@@ -191,8 +235,77 @@ impl Net {
             return;
         }
         self.sequence += 1;
-        self.in_flight
-            .insert((self.now + self.nodes[to].delay, self.sequence), (to, arrival));
+        let mut at = self.now + self.nodes[to].delay + self.shaken();
+        if let Some(connection) = arrival.connection() {
+            let last = self.last.entry((to, connection)).or_insert(at);
+            at = at.max(*last);
+            *last = at;
+        }
+        self.in_flight.insert((at, self.sequence), (to, arrival));
+    }
+
+    fn shaken(&mut self) -> Duration {
+        let Some((seed, bound)) = &mut self.shake else {
+            return Duration::ZERO;
+        };
+        *seed = seed
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        bound.mul_f64(f64::from(u32::try_from(*seed >> 33).unwrap()) / f64::from(1_u32 << 31))
+    }
+
+    /// Everything the node had open is gone, and the other side is told, if at all, by a reset.
+    pub(crate) fn crash(&mut self, node: usize, told: bool) {
+        let ends: Vec<_> = self
+            .ends
+            .keys()
+            .filter(|(owner, _)| *owner == node)
+            .copied()
+            .collect();
+        for end in ends {
+            if let Some((to, other)) = self.ends.remove(&end) {
+                if told {
+                    self.fly(to, Arrival::Closed { connection: other });
+                } else {
+                    self.ends.remove(&(to, other));
+                }
+            }
+        }
+        self.in_flight.retain(|_, (to, _)| *to != node);
+        self.open.retain(|(owner, _)| *owner != node);
+        self.up[node] = false;
+    }
+
+    /// From now on nothing passes on the connections there are, until [`Net::reset`].
+    pub(crate) fn stall(&mut self) {
+        self.stalled.extend(self.ends.keys().copied());
+        let stalled = &self.stalled;
+        self.in_flight.retain(|_, (to, arrival)| {
+            arrival
+                .connection()
+                .is_none_or(|connection| !stalled.contains(&(*to, connection)))
+        });
+    }
+
+    /// The stalled connections die, on both sides.
+    pub(crate) fn reset(&mut self) {
+        for (node, connection) in std::mem::take(&mut self.stalled) {
+            self.ends.remove(&(node, connection));
+            if self.open.remove(&(node, connection)) {
+                self.input(node, Input::Closed { connection });
+            }
+        }
+    }
+
+    /// A connection that the test itself makes.
+    pub(crate) fn open(&mut self, node: usize) -> ConnectionId {
+        let connection = self.nodes[node].speaker.allocate_connection();
+        self.open.insert((node, connection));
+        connection
+    }
+
+    pub(crate) fn quiet(&self) -> bool {
+        self.in_flight.is_empty()
     }
 
     /// Cuts the cable: what is under way is lost too.
@@ -201,10 +314,26 @@ impl Net {
         self.in_flight.clear();
     }
 
+    pub(crate) fn status(&self, node: usize) -> PeerStatus {
+        self.nodes[node].speaker.peers()[0].clone()
+    }
+
+    pub(crate) fn events(&self, node: usize) -> Vec<Event> {
+        let event = |output: &Output| {
+            if let Output::Event { event, .. } = output {
+                Some(event.clone())
+            } else {
+                None
+            }
+        };
+        self.nodes[node].outputs.iter().filter_map(event).collect()
+    }
+
     fn arrive(&mut self, node: usize, arrival: Arrival) {
         let local = SocketAddr::new(self.nodes[node].address, 179);
         match arrival {
             Arrival::Accepted { connection, from } => {
+                self.open.insert((node, connection));
                 match self.nodes[node].speaker.peer_for(SocketAddr::new(from, 179)) {
                     Some(peer) => self.input(
                         node,
@@ -219,6 +348,7 @@ impl Net {
             }
             Arrival::Connected { connection } => self.input(node, Input::Connected { connection, local }),
             Arrival::Refused { connection } => {
+                self.open.remove(&(node, connection));
                 self.input(
                     node,
                     Input::ConnectFailed {
@@ -238,6 +368,7 @@ impl Net {
             }
             Arrival::Closed { connection } => {
                 self.ends.remove(&(node, connection));
+                self.open.remove(&(node, connection));
                 self.input(node, Input::Closed { connection });
             }
         }
