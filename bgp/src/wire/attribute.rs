@@ -108,7 +108,7 @@ impl Attribute {
 
     fn flags(&self) -> u8 {
         match self {
-            Attribute::Other { flags, .. } => *flags & !table::FLAG_EXTENDED,
+            Attribute::Other { flags, .. } => *flags & table::FLAGS,
             Attribute::Origin(_)
             | Attribute::AsPath(_)
             | Attribute::NextHop(_)

@@ -3,6 +3,7 @@ use thiserror::Error;
 
 use super::message::{HEADER_LENGTH, MAX_MESSAGE, MessageType};
 use super::notification::Notification;
+use super::table;
 
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("{kind} at byte {offset}")]
@@ -42,23 +43,23 @@ pub enum ErrorKind {
     CapabilityLength { code: u8, length: usize },
     #[error("malformed attribute list")]
     AttributeList,
-    #[error("unrecognized well-known attribute {0}")]
+    #[error("well-known {} is not known", table::name(*.0))]
     UnrecognizedWellKnown(u8),
-    #[error("missing well-known attribute {0}")]
+    #[error("{} is missing", table::name(*.0))]
     MissingWellKnown(u8),
-    #[error("attribute {code} has flags {flags:#04x}")]
+    #[error("{} has flags {flags:#04x}", table::name(*code))]
     AttributeFlags { code: u8, flags: u8 },
-    #[error("attribute {code} has length {length}")]
+    #[error("{} has length {length}", table::name(*code))]
     AttributeLength { code: u8, length: usize },
-    #[error("attribute {0} appears again")]
+    #[error("{} appears again", table::name(*.0))]
     DuplicateAttribute(u8),
-    #[error("attribute {0} from an external neighbour")]
+    #[error("{} from an external neighbour", table::name(*.0))]
     InternalAttribute(u8),
     #[error("undefined origin {0}")]
     Origin(u8),
     #[error("malformed AS path")]
     AsPath,
-    #[error("bad next hop")]
+    #[error("next hop of a wrong length")]
     NextHop,
     #[error("prefix length {0}")]
     PrefixLength(u8),

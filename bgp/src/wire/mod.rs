@@ -17,6 +17,8 @@ mod prefix;
 mod reader;
 mod table;
 mod update;
+mod values;
+mod words;
 
 pub use attribute::{Aggregator, AsPathSegment, Attribute, MpReach, MpUnreach, Origin, SegmentKind};
 pub use capability::{

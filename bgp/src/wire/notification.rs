@@ -1,6 +1,4 @@
 //! NOTIFICATION (RFC 4271 section 4.5): the last word of a session, and its translation for people.
-use std::fmt;
-
 use super::capability::{SAFI_UNICAST, afi};
 use super::error::DecodeError;
 use super::reader::Reader;
@@ -156,54 +154,6 @@ impl Notification {
         let text = std::str::from_utf8(rest.get(..usize::from(*length))?).ok()?;
         (!text.is_empty()).then(|| printable(text))
     }
-
-    fn name(&self) -> &'static str {
-        match (self.code, self.subcode) {
-            (1, 1) => "connection not synchronized",
-            (1, 2) => "bad message length",
-            (1, 3) => "bad message type",
-            (1, _) => "message header error",
-            (2, 1) => "unsupported version number",
-            (2, 2) => "bad peer AS",
-            (2, 3) => "bad BGP identifier",
-            (2, 4) => "unsupported optional parameter",
-            (2, 6) => "unacceptable hold time",
-            (2, 7) => "unsupported capability",
-            (2, 11) => "role mismatch",
-            (2, _) => "OPEN message error",
-            (3, 1) => "malformed attribute list",
-            (3, 2) => "unrecognized well-known attribute",
-            (3, 3) => "missing well-known attribute",
-            (3, 4) => "attribute flags error",
-            (3, 5) => "attribute length error",
-            (3, 6) => "invalid ORIGIN attribute",
-            (3, 8) => "invalid NEXT_HOP attribute",
-            (3, 9) => "optional attribute error",
-            (3, 10) => "invalid network field",
-            (3, 11) => "malformed AS_PATH",
-            (3, _) => "UPDATE message error",
-            (4, _) => "hold timer expired",
-            (5, 1) => "unexpected message in OpenSent",
-            (5, 2) => "unexpected message in OpenConfirm",
-            (5, 3) => "unexpected message in Established",
-            (5, _) => "finite state machine error",
-            (6, 1) => "maximum number of prefixes reached",
-            (6, 2) => "administrative shutdown",
-            (6, 3) => "peer de-configured",
-            (6, 4) => "administrative reset",
-            (6, 5) => "connection rejected",
-            (6, 6) => "other configuration change",
-            (6, 7) => "connection collision resolution",
-            (6, 8) => "out of resources",
-            (6, 9) => "hard reset",
-            (6, 10) => "BFD down",
-            (6, _) => "cease",
-            (7, 1) => "bad length of a ROUTE-REFRESH",
-            (7, _) => "ROUTE-REFRESH message error",
-            (8, _) => "send hold timer expired",
-            _ => "unknown error",
-        }
-    }
 }
 
 /// Without what would spoil a terminal.
@@ -211,18 +161,4 @@ pub(super) fn printable(text: &str) -> String {
     text.chars()
         .map(|c| if c.is_control() { '\u{fffd}' } else { c })
         .collect()
-}
-
-impl fmt::Display for Notification {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ({}/{})", self.name(), self.code, self.subcode)?;
-        match self.hard_reset_cause() {
-            Some(cause) if !cause.is_hard_reset() => return write!(f, ": {cause}"),
-            Some(_) | None => {}
-        }
-        match self.shutdown_message() {
-            Some(message) => write!(f, ": {message}"),
-            None => Ok(()),
-        }
-    }
 }

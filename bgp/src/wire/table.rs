@@ -2,19 +2,18 @@
 //!
 //! A new attribute is a new row. A decoder returns a value or an error with its offset; it does not know what the
 //! error will do, and the loop over the attributes (`update`) does not know the attributes.
-use std::net::{IpAddr, Ipv4Addr};
-
-use super::attribute::{Aggregator, AsPathSegment, Attribute, MpReach, MpUnreach, Origin, SegmentKind};
-use super::capability::family;
+use super::attribute::Attribute;
 use super::context::Context;
-use super::error::{DecodeError, ErrorKind};
-use super::prefix;
+use super::error::DecodeError;
 use super::reader::Reader;
-use crate::config::Family;
+use super::values;
 
 pub(super) const FLAG_OPTIONAL: u8 = 0x80;
 pub(super) const FLAG_TRANSITIVE: u8 = 0x40;
+const FLAG_PARTIAL: u8 = 0x20;
 pub(super) const FLAG_EXTENDED: u8 = 0x10;
+/// What is left when the length has been read; the lower four bits mean nothing (RFC 4271 section 4.3).
+pub(super) const FLAGS: u8 = FLAG_OPTIONAL | FLAG_TRANSITIVE | FLAG_PARTIAL;
 
 /// What an error does (RFC 7606 section 2), the strongest last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -46,269 +45,86 @@ pub(super) struct Value {
 
 pub(super) struct Row {
     pub(super) code: u8,
+    pub(super) name: &'static str,
     pub(super) flags: u8,
     pub(super) effect: Effect,
-    /// Only means something from the same AS (RFC 7606 sections 7.5, 7.9, 7.10).
-    pub(super) internal_only: bool,
-    /// Only means something from a neighbour of two octets (RFC 6793 section 4.1).
-    pub(super) two_octet_only: bool,
+    pub(super) scope: Scope,
     pub(super) decode: Decoder,
+}
+
+/// Where an attribute means something. Elsewhere it is discarded.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Scope {
+    Everywhere,
+    /// From the same AS only (RFC 7606 sections 7.5, 7.9, 7.10).
+    Internal,
+    /// From a neighbour of two octets only (RFC 6793 section 4.1).
+    TwoOctets,
 }
 
 const WELL_KNOWN: u8 = FLAG_TRANSITIVE;
 const OPTIONAL_TRANSITIVE: u8 = FLAG_OPTIONAL | FLAG_TRANSITIVE;
 const OPTIONAL: u8 = FLAG_OPTIONAL;
 
-const fn plain(code: u8, flags: u8, effect: Effect, decode: Decoder) -> Row {
+const fn new(code: u8, name: &'static str, flags: u8, effect: Effect, scope: Scope, decode: Decoder) -> Row {
     Row {
         code,
+        name,
         flags,
         effect,
-        internal_only: false,
-        two_octet_only: false,
+        scope,
         decode,
     }
 }
 
-const fn internal(code: u8, flags: u8, effect: Effect, decode: Decoder) -> Row {
-    Row {
-        internal_only: true,
-        ..plain(code, flags, effect, decode)
-    }
-}
+use Effect::{AttributeDiscard as Discard, SessionReset as Reset, TreatAsWithdraw as Withdraw};
+use Scope::{Everywhere, Internal, TwoOctets};
 
-const fn two_octet(code: u8, flags: u8, effect: Effect, decode: Decoder) -> Row {
-    Row {
-        two_octet_only: true,
-        ..plain(code, flags, effect, decode)
-    }
-}
-
-use Effect::{AttributeDiscard, SessionReset, TreatAsWithdraw};
-
-/// Effects: RFC 7606 section 7.1 to 7.14, RFC 6793 section 6, RFC 8092 section 5, RFC 9234 section 5.
+/// A malformed value is: none of the lengths, or none of the values, that the section names.
+#[rustfmt::skip]
 static ROWS: [Row; 17] = [
-    plain(1, WELL_KNOWN, TreatAsWithdraw, origin),
-    plain(2, WELL_KNOWN, TreatAsWithdraw, as_path),
-    plain(3, WELL_KNOWN, TreatAsWithdraw, next_hop),
-    plain(4, OPTIONAL, TreatAsWithdraw, med),
-    internal(5, WELL_KNOWN, TreatAsWithdraw, local_pref),
-    plain(6, WELL_KNOWN, AttributeDiscard, atomic_aggregate),
-    plain(7, OPTIONAL_TRANSITIVE, AttributeDiscard, aggregator),
-    plain(8, OPTIONAL_TRANSITIVE, TreatAsWithdraw, communities),
-    internal(9, OPTIONAL, TreatAsWithdraw, originator_id),
-    internal(10, OPTIONAL, TreatAsWithdraw, cluster_list),
-    plain(14, OPTIONAL, SessionReset, mp_reach),
-    plain(15, OPTIONAL, SessionReset, mp_unreach),
-    plain(16, OPTIONAL_TRANSITIVE, TreatAsWithdraw, extended_communities),
-    two_octet(17, OPTIONAL_TRANSITIVE, AttributeDiscard, as4_path),
-    two_octet(18, OPTIONAL_TRANSITIVE, AttributeDiscard, as4_aggregator),
-    plain(32, OPTIONAL_TRANSITIVE, TreatAsWithdraw, large_communities),
-    plain(35, OPTIONAL_TRANSITIVE, TreatAsWithdraw, only_to_customer),
+    // RFC 7606 section 7.1: one octet, 0 to 2.
+    new(1, "ORIGIN", WELL_KNOWN, Withdraw, Everywhere, values::origin),
+    // RFC 7606 section 7.2: known segments that fill the value; may be empty. RFC 7607 section 2: no AS 0.
+    new(2, "AS_PATH", WELL_KNOWN, Withdraw, Everywhere, values::as_path),
+    // RFC 7606 section 7.3: four octets.
+    new(3, "NEXT_HOP", WELL_KNOWN, Withdraw, Everywhere, values::next_hop),
+    // RFC 7606 section 7.4: four octets.
+    new(4, "MULTI_EXIT_DISC", OPTIONAL, Withdraw, Everywhere, values::med),
+    // RFC 7606 section 7.5: four octets.
+    new(5, "LOCAL_PREF", WELL_KNOWN, Withdraw, Internal, values::local_pref),
+    // RFC 7606 section 7.6: empty.
+    new(6, "ATOMIC_AGGREGATE", WELL_KNOWN, Discard, Everywhere, values::atomic_aggregate),
+    // RFC 7606 section 7.7: six octets, or eight between speakers of four. RFC 7607 section 2: no AS 0.
+    new(7, "AGGREGATOR", OPTIONAL_TRANSITIVE, Discard, Everywhere, values::aggregator),
+    // RFC 7606 section 7.8: a multiple of four octets, not empty.
+    new(8, "COMMUNITIES", OPTIONAL_TRANSITIVE, Withdraw, Everywhere, values::communities),
+    // RFC 7606 section 7.9: four octets.
+    new(9, "ORIGINATOR_ID", OPTIONAL, Withdraw, Internal, values::originator_id),
+    // RFC 7606 section 7.10: a multiple of four octets, not empty.
+    new(10, "CLUSTER_LIST", OPTIONAL, Withdraw, Internal, values::cluster_list),
+    // RFC 7606 section 7.11, RFC 7606 section 5.3, RFC 4760 section 3: a next hop of a length that the family has,
+    // and prefixes that fill the value.
+    new(14, "MP_REACH_NLRI", OPTIONAL, Reset, Everywhere, values::mp_reach),
+    // RFC 7606 section 7.12, RFC 7606 section 5.3, RFC 4760 section 4: prefixes that fill the value.
+    new(15, "MP_UNREACH_NLRI", OPTIONAL, Reset, Everywhere, values::mp_unreach),
+    // RFC 7606 section 7.14: a multiple of eight octets, not empty.
+    new(16, "EXTENDED_COMMUNITIES", OPTIONAL_TRANSITIVE, Withdraw, Everywhere, values::extended_communities),
+    // RFC 6793 section 6: as AS_PATH, but not empty.
+    new(17, "AS4_PATH", OPTIONAL_TRANSITIVE, Discard, TwoOctets, values::as4_path),
+    // RFC 6793 section 6: eight octets. RFC 7607 section 2: no AS 0.
+    new(18, "AS4_AGGREGATOR", OPTIONAL_TRANSITIVE, Discard, TwoOctets, values::as4_aggregator),
+    // RFC 8092 section 5: a multiple of twelve octets, not empty.
+    new(32, "LARGE_COMMUNITY", OPTIONAL_TRANSITIVE, Withdraw, Everywhere, values::large_communities),
+    // RFC 9234 section 5: four octets.
+    new(35, "ONLY_TO_CUSTOMER", OPTIONAL_TRANSITIVE, Withdraw, Everywhere, values::only_to_customer),
 ];
 
 pub(super) fn row(code: u8) -> Option<&'static Row> {
     ROWS.iter().find(|row| row.code == code)
 }
 
-/// Fails with the length error unless the value has exactly `length` octets.
-fn exactly(reader: Reader<'_>, value: Value, length: usize) -> Result<Reader<'_>, DecodeError> {
-    if reader.remaining() == length {
-        Ok(reader)
-    } else {
-        Err(reader.error(ErrorKind::AttributeLength {
-            code: value.code,
-            length: reader.remaining(),
-        }))
-    }
-}
-
-/// A list of items of `N` octets with at least one item.
-fn items<const N: usize>(mut reader: Reader<'_>, value: Value) -> Result<Vec<[u8; N]>, DecodeError> {
-    if reader.is_empty() || !reader.remaining().is_multiple_of(N) {
-        return Err(reader.error(ErrorKind::AttributeLength {
-            code: value.code,
-            length: reader.remaining(),
-        }));
-    }
-    let mut list = Vec::with_capacity(reader.remaining() / N);
-    while !reader.is_empty() {
-        list.push(reader.array::<N>()?);
-    }
-    Ok(list)
-}
-
-fn origin(reader: Reader<'_>, value: Value) -> Result<Attribute, DecodeError> {
-    match exactly(reader, value, 1)?.u8()? {
-        0 => Ok(Attribute::Origin(Origin::Igp)),
-        1 => Ok(Attribute::Origin(Origin::Egp)),
-        2 => Ok(Attribute::Origin(Origin::Incomplete)),
-        undefined => Err(reader.error(ErrorKind::Origin(undefined))),
-    }
-}
-
-fn as_path(reader: Reader<'_>, value: Value) -> Result<Attribute, DecodeError> {
-    segments(reader, value.context.four_octet).map(Attribute::AsPath)
-}
-
-fn as4_path(reader: Reader<'_>, _value: Value) -> Result<Attribute, DecodeError> {
-    segments(reader, true).map(Attribute::As4Path)
-}
-
-/// RFC 7606 section 7.2: unknown segment type, overrun, underrun, empty segment; RFC 7607 section 2: AS 0.
-fn segments(mut reader: Reader<'_>, four_octet: bool) -> Result<Vec<AsPathSegment>, DecodeError> {
-    let mut segments = Vec::new();
-    while !reader.is_empty() {
-        let start = reader;
-        let malformed = |_| start.error(ErrorKind::AsPath);
-        let kind = match reader.u8()? {
-            1 => SegmentKind::Set,
-            2 => SegmentKind::Sequence,
-            3 => SegmentKind::ConfederationSequence,
-            4 => SegmentKind::ConfederationSet,
-            _ => return Err(start.error(ErrorKind::AsPath)),
-        };
-        let count = reader.u8().map_err(malformed)?;
-        if count == 0 {
-            return Err(start.error(ErrorKind::AsPath));
-        }
-        let mut asns = Vec::with_capacity(usize::from(count).min(reader.remaining()));
-        for _ in 0..count {
-            let at = reader;
-            let asn = if four_octet {
-                reader.u32()
-            } else {
-                reader.u16().map(u32::from)
-            };
-            match asn.map_err(malformed)? {
-                0 => return Err(at.error(ErrorKind::ZeroAs)),
-                asn => asns.push(asn),
-            }
-        }
-        segments.push(AsPathSegment { kind, asns });
-    }
-    Ok(segments)
-}
-
-fn next_hop(reader: Reader<'_>, value: Value) -> Result<Attribute, DecodeError> {
-    exactly(reader, value, 4)?.ipv4().map(Attribute::NextHop)
-}
-
-fn med(reader: Reader<'_>, value: Value) -> Result<Attribute, DecodeError> {
-    exactly(reader, value, 4)?.u32().map(Attribute::Med)
-}
-
-fn local_pref(reader: Reader<'_>, value: Value) -> Result<Attribute, DecodeError> {
-    exactly(reader, value, 4)?.u32().map(Attribute::LocalPref)
-}
-
-fn atomic_aggregate(reader: Reader<'_>, value: Value) -> Result<Attribute, DecodeError> {
-    exactly(reader, value, 0).map(|_| Attribute::AtomicAggregate)
-}
-
-fn aggregator(reader: Reader<'_>, value: Value) -> Result<Attribute, DecodeError> {
-    let length = if value.context.four_octet { 8 } else { 6 };
-    read_aggregator(exactly(reader, value, length)?, value.context.four_octet).map(Attribute::Aggregator)
-}
-
-fn as4_aggregator(reader: Reader<'_>, value: Value) -> Result<Attribute, DecodeError> {
-    read_aggregator(exactly(reader, value, 8)?, true).map(Attribute::As4Aggregator)
-}
-
-fn read_aggregator(mut reader: Reader<'_>, four_octet: bool) -> Result<Aggregator, DecodeError> {
-    let start = reader;
-    let asn = if four_octet {
-        reader.u32()?
-    } else {
-        reader.u16()?.into()
-    };
-    if asn == 0 {
-        return Err(start.error(ErrorKind::ZeroAs));
-    }
-    Ok(Aggregator {
-        asn,
-        identifier: reader.ipv4()?,
-    })
-}
-
-fn communities(reader: Reader<'_>, value: Value) -> Result<Attribute, DecodeError> {
-    let list = items::<4>(reader, value)?;
-    Ok(Attribute::Communities(
-        list.into_iter().map(u32::from_be_bytes).collect(),
-    ))
-}
-
-fn originator_id(reader: Reader<'_>, value: Value) -> Result<Attribute, DecodeError> {
-    exactly(reader, value, 4)?.ipv4().map(Attribute::OriginatorId)
-}
-
-fn cluster_list(reader: Reader<'_>, value: Value) -> Result<Attribute, DecodeError> {
-    let list = items::<4>(reader, value)?;
-    Ok(Attribute::ClusterList(
-        list.into_iter().map(Ipv4Addr::from).collect(),
-    ))
-}
-
-fn extended_communities(reader: Reader<'_>, value: Value) -> Result<Attribute, DecodeError> {
-    items::<8>(reader, value).map(Attribute::ExtendedCommunities)
-}
-
-fn large_communities(reader: Reader<'_>, value: Value) -> Result<Attribute, DecodeError> {
-    let mut list = Vec::new();
-    for item in items::<12>(reader, value)? {
-        let mut parts = Reader::new(&item, reader.offset(), None);
-        list.push([parts.u32()?, parts.u32()?, parts.u32()?]);
-    }
-    Ok(Attribute::LargeCommunities(list))
-}
-
-fn only_to_customer(reader: Reader<'_>, value: Value) -> Result<Attribute, DecodeError> {
-    exactly(reader, value, 4)?.u32().map(Attribute::OnlyToCustomer)
-}
-
-fn mp_reach(mut reader: Reader<'_>, value: Value) -> Result<Attribute, DecodeError> {
-    let whole = reader.rest();
-    let afi = reader.u16()?;
-    let safi = reader.u8()?;
-    let Some(family) = family(afi, safi) else {
-        return Ok(Attribute::Other {
-            code: value.code,
-            flags: value.flags,
-            value: whole.to_vec(),
-        });
-    };
-    let length_at = reader;
-    let length = usize::from(reader.u8()?);
-    let mut next_hops = reader.take(length)?;
-    // RFC 7606 section 7.11: a next hop of the wrong length leaves no way to find the NLRI.
-    let (next_hop, link_local) = match (family, length) {
-        (Family::Ipv4, 4) => (IpAddr::V4(next_hops.ipv4()?), None),
-        // Of IPv4 prefixes, too (RFC 8950 section 3).
-        (Family::Ipv4 | Family::Ipv6, 16) => (IpAddr::V6(next_hops.ipv6()?), None),
-        (Family::Ipv4 | Family::Ipv6, 32) => (IpAddr::V6(next_hops.ipv6()?), Some(next_hops.ipv6()?)),
-        (Family::Ipv4 | Family::Ipv6, _) => return Err(length_at.error(ErrorKind::NextHop)),
-    };
-    let _reserved = reader.u8()?;
-    let prefixes = prefix::decode_all(reader, family, value.context.add_path)?;
-    Ok(Attribute::MpReach(MpReach {
-        family,
-        next_hop,
-        link_local,
-        prefixes,
-    }))
-}
-
-fn mp_unreach(mut reader: Reader<'_>, value: Value) -> Result<Attribute, DecodeError> {
-    let whole = reader.rest();
-    let afi = reader.u16()?;
-    let safi = reader.u8()?;
-    let Some(family) = family(afi, safi) else {
-        return Ok(Attribute::Other {
-            code: value.code,
-            flags: value.flags,
-            value: whole.to_vec(),
-        });
-    };
-    let prefixes = prefix::decode_all(reader, family, value.context.add_path)?;
-    Ok(Attribute::MpUnreach(MpUnreach { family, prefixes }))
+/// For people.
+pub(super) fn name(code: u8) -> String {
+    row(code).map_or_else(|| format!("attribute {code}"), |row| row.name.to_owned())
 }

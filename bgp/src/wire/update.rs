@@ -6,7 +6,7 @@ use super::context::{Context, Encoding};
 use super::error::{DecodeError, ErrorKind};
 use super::prefix::{self, Nlri};
 use super::reader::Reader;
-use super::table::{self, Effect, Value};
+use super::table::{self, Effect, Scope, Value};
 use crate::config::Family;
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -162,6 +162,7 @@ impl Update {
         let nlri = prefix::decode_all(reader, Family::Ipv4, context.add_path)?;
         pass.missing(attributes_at, !nlri.is_empty());
 
+        let found = pass.finds_prefixes() || !nlri.is_empty();
         let decoded = Decoded {
             update: Update {
                 withdrawn,
@@ -171,7 +172,7 @@ impl Update {
             faults: pass.faults,
         };
         // RFC 7606 section 5.2: with an error and without a reachable prefix nobody knows what to withdraw.
-        if decoded.effect() == Some(Effect::TreatAsWithdraw) && decoded.reachable().next().is_none() {
+        if decoded.effect() == Some(Effect::TreatAsWithdraw) && !found {
             let first = decoded
                 .faults
                 .iter()
@@ -209,6 +210,9 @@ fn field(out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
         *slot = byte;
     }
 }
+
+const MP_REACH: u8 = 14;
+const MP_UNREACH: u8 = 15;
 
 /// One walk over the path attributes.
 struct Pass {
@@ -263,7 +267,7 @@ impl Pass {
         if let Some(seen) = self.seen.get_mut(usize::from(code))
             && std::mem::replace(seen, true)
         {
-            let again = matches!(code, 14 | 15);
+            let again = matches!(code, MP_REACH | MP_UNREACH);
             let effect = if again {
                 Effect::SessionReset
             } else {
@@ -272,7 +276,8 @@ impl Pass {
             return self.fault(effect, start.error(ErrorKind::DuplicateAttribute(code)));
         }
         let Some(row) = table::row(code) else {
-            // RFC 4271 section 6.3.
+            // RFC 4271 section 6.3: what is well-known must be known. Whether a neighbour in between did not know an
+            // optional one (the partial bit) makes no difference to who does not know it either.
             if flags & table::FLAG_OPTIONAL == 0 {
                 return Err(start.error(ErrorKind::UnrecognizedWellKnown(code)).blame(whole));
             }
@@ -283,17 +288,17 @@ impl Pass {
             });
             return Ok(());
         };
-        if row.internal_only && self.context.external {
+        if row.scope == Scope::Internal && self.context.external {
             return self.fault(
                 Effect::AttributeDiscard,
                 start.error(ErrorKind::InternalAttribute(code)),
             );
         }
         // RFC 6793 section 4.1: meaningless between speakers of four octets, and not an error.
-        if row.two_octet_only && self.context.four_octet {
+        if row.scope == Scope::TwoOctets && self.context.four_octet {
             return Ok(());
         }
-        // RFC 7606 section 3 (c). The value is still read, because it may carry the prefixes to withdraw.
+        // RFC 7606 section 3 (c): these two bits only; the partial bit is not judged. The value is still read, because it may carry the prefixes to withdraw.
         let mask = table::FLAG_OPTIONAL | table::FLAG_TRANSITIVE;
         if flags & mask != row.flags {
             self.fault(
@@ -319,9 +324,34 @@ impl Pass {
         }
     }
 
+    /// Whether the attributes name prefixes to withdraw, or nothing but prefixes withdrawn anyway. Those of a family
+    /// that this speaker does not know count, although it has none of them.
+    fn finds_prefixes(&self) -> bool {
+        let reaches = |attribute: &Attribute| {
+            if let Attribute::MpReach(reach) = attribute {
+                !reach.prefixes.is_empty()
+            } else {
+                attribute.code() == MP_REACH
+            }
+        };
+        let others = self.seen.iter().enumerate();
+        let only_unreach = others
+            .filter(|(_, seen)| **seen)
+            .all(|(code, _)| code == usize::from(MP_UNREACH));
+        self.attributes.iter().any(reaches)
+            || only_unreach
+                && self
+                    .attributes
+                    .iter()
+                    .any(|attribute| attribute.code() == MP_UNREACH)
+    }
+
     /// RFC 7606 section 3 (d). An attribute that was there but malformed has its fault already.
     fn missing(&mut self, at: Reader<'_>, has_nlri: bool) {
-        let reaches = self.attributes.iter().any(|attribute| attribute.code() == 14);
+        let reaches = self
+            .attributes
+            .iter()
+            .any(|attribute| attribute.code() == MP_REACH);
         let required: &[u8] = match (has_nlri, reaches) {
             (true, _) => &[1, 2, 3],
             (false, true) => &[1, 2],
@@ -349,5 +379,5 @@ fn frame<'a>(reader: &mut Reader<'a>) -> Result<(u8, u8, Reader<'a>), DecodeErro
         reader.u16()?.into()
     };
     // How long the length was is of no interest to anybody else.
-    Ok((flags & !table::FLAG_EXTENDED, code, reader.take(length)?))
+    Ok((flags & table::FLAGS, code, reader.take(length)?))
 }
