@@ -5,7 +5,10 @@ export CARGO_TERM_COLOR ?= auto
 PURE := -p api -p bfd -p bgp -p cli -p ha -p lb-common -p sync
 RELEASE := target/release
 
-.PHONY: help setup build check test demo lab bench-datapath bench-ha clean
+# Seconds of a fuzz run.
+SECONDS := 60
+
+.PHONY: help setup build check test fuzz demo lab bench-datapath bench-ha clean
 
 ## Targets:
 help:
@@ -33,6 +36,11 @@ test: setup
 	cargo clippy --workspace --all-targets -- -D warnings
 	cargo build --bins
 	cargo test --workspace -- --test-threads=1
+
+##   make fuzz TARGET=bgp_message SECONDS=60   grow the corpus of a fuzz target (nightly compiler, cargo-fuzz)
+fuzz:
+	@mkdir -p fuzz/grown/$(TARGET)
+	@cd fuzz && cargo +nightly fuzz run --fuzz-dir . $(TARGET) grown/$(TARGET) corpus/$(TARGET) -- -max_total_time=$(SECONDS)
 
 ##   make demo               the failover, seen; writes target/demo/failover.json and .svg (root)
 demo: setup build
