@@ -151,10 +151,7 @@ fn each(context: Context) -> Vec<BoxedStrategy<Attribute>> {
 pub(crate) fn update(context: Context) -> impl Strategy<Value = Update> {
     let origin = prop_oneof![Just(Origin::Igp), Just(Origin::Egp), Just(Origin::Incomplete)];
     let mandatory = (origin, path(context.four_octet, !context.external), any::<u32>());
-    let optional: Vec<_> = each(context)
-        .into_iter()
-        .map(|attribute| option::of(attribute))
-        .collect();
+    let optional: Vec<_> = each(context).into_iter().map(option::of).collect();
     let nets = || vec(nlri(Family::Ipv4, context), 0..12);
     (nets(), option::of(reach(context)), mandatory, optional, nets()).prop_map(
         |(withdrawn, reach, (origin, path, next_hop), optional, nlri)| {
