@@ -5,9 +5,16 @@ mod support;
 
 use std::io::Read as _;
 use std::net::TcpStream;
+use std::sync::Arc;
 use std::time::Duration;
 
-use bgp::{AoKey, Authentication, Hops, PeerConfig, Secret, Transport};
+use bgp::{
+    Announcement, AoKey, Authentication, DynamicPeers, Hops, NextHops, PeerConfig, Policy, Preference,
+    RemoteAs, RouteQuery, Secret, Table, Transport,
+};
+use lb_user::apply::Speaker as _;
+use lb_user::bgp_driver::{Command, CommandError};
+use lb_user::desired::SpeakerSettings;
 use support::speaker::{Speaker, key, peer};
 use support::{DEADLINE, LEFT, Pair, RIGHT, ip, until};
 
@@ -264,4 +271,137 @@ fn an_address_to_listen_on_may_come_later() {
     ip(&[&["-n", &pair.name(LEFT)], &late[..]].concat());
     right.wait_established("192.0.2.50");
     right.wait_established("2001:db8::50");
+}
+
+/// A prefix of neighbours shares a password, which is on the listeners for the whole prefix.
+#[test]
+fn dynamic_neighbours_share_the_password_of_their_prefix() {
+    for (name, [left_at, right_at], prefix) in [("dyn4", V4, "192.0.2.0/24"), ("dyn6", V6, "2001:db8::/64")] {
+        let pair = Pair::new(name);
+        let (mut left, mut right) = speakers(&pair);
+        let password = |word: &'static str| {
+            move |transport: &mut Transport| {
+                transport.authentication = Some(Authentication::Md5(Secret(word.to_owned())));
+            }
+        };
+        let template = PeerConfig {
+            remote_as: RemoteAs::External,
+            ..with(peer(right_at, 0), password("of the prefix"))
+        };
+        let settings = SpeakerSettings {
+            dynamic: vec![DynamicPeers {
+                prefix: prefix.parse().unwrap(),
+                limit: 1,
+                template,
+            }],
+            ..SpeakerSettings::default()
+        };
+        left.handle.put_settings(&settings).unwrap();
+        right.put(key(left_at), with(peer(left_at, 65001), password("another")));
+        right.wait_for_words(left_at, "often a wrong one");
+        assert_eq!(left.neighbor(right_at), None);
+        right.put(
+            key(left_at),
+            with(peer(left_at, 65001), password("of the prefix")),
+        );
+        right.wait_established(left_at);
+        left.wait_established(right_at);
+        // One that has gone is forgotten.
+        right.handle.remove_neighbor(&key(left_at)).unwrap();
+        until("the dynamic neighbour is gone", || {
+            let seen = left.neighbor(right_at);
+            (seen.is_none(), seen)
+        });
+    }
+}
+
+/// What an operator asks for, and what the answer to a wrong name is.
+#[test]
+fn a_neighbour_is_disabled_enabled_and_asked_for_its_routes() {
+    let pair = Pair::new("operator");
+    let (mut left, mut right) = speakers(&pair);
+    left.put(key(V4[1]), passive(peer(V4[1], 65002)));
+    right.put(key(V4[0]), peer(V4[0], 65001));
+    left.wait_established(V4[1]);
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(async {
+        left.handle
+            .disable(key(V4[1]), "new line card".to_owned())
+            .await
+            .unwrap();
+    });
+    right.wait(V4[0], "the neighbour reads why", |seen| {
+        seen.last_error
+            .as_ref()
+            .is_some_and(|error| error.contains("new line card"))
+    });
+    assert_eq!(left.events("bgp-disabled").len(), 1);
+    left.wait(V4[1], "it is idle", |seen| seen.state == "idle");
+    runtime.block_on(async {
+        left.handle.enable(key(V4[1])).await.unwrap();
+        let unknown = left.handle.enable(key("192.0.2.77")).await;
+        assert_eq!(unknown, Err(CommandError::NoNeighbor("192.0.2.77".to_owned())));
+    });
+    left.wait_established(V4[1]);
+}
+
+/// Imported routes are in the kernel while the session and the daemon live, and not afterwards.
+#[test]
+fn imported_routes_are_in_the_kernel_until_the_shutdown() {
+    let pair = Pair::new("import");
+    let (mut left, mut right) = speakers(&pair);
+    let all = || Some(Arc::new(Policy::all()));
+    let next_hops = NextHops::default;
+    left.put(
+        key(V4[1]),
+        PeerConfig {
+            import: all(),
+            next_hops: next_hops(),
+            ..passive(peer(V4[1], 65002))
+        },
+    );
+    right.put(
+        key(V4[0]),
+        PeerConfig {
+            export: all(),
+            next_hops: next_hops(),
+            ..peer(V4[0], 65001)
+        },
+    );
+    let pods = Announcement {
+        prefix: "10.42.7.0/26".parse().unwrap(),
+        instance: 0,
+        healthy: true,
+        overrides: None,
+    };
+    right.handle.send(Command::SetRole {
+        instance: 0,
+        preference: Preference::Master,
+    });
+    right.handle.set_announcements(&[pods]).unwrap();
+    let routes = || pair.output(LEFT, &["ip", "-N", "route", "show", "proto", "179"]);
+    until("the route is in the kernel", || {
+        let routes = routes();
+        (routes.contains("10.42.7.0/26 via 192.0.2.2"), routes)
+    });
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()
+        .unwrap();
+    let query = RouteQuery {
+        table: Table::Best,
+        peer: None,
+        family: None,
+        within: None,
+        after: None,
+        limit: 10,
+    };
+    runtime.block_on(async {
+        let best = left.handle.routes(Some(key(V4[1])), query).await.unwrap();
+        assert_eq!(best.len(), 1, "{best:?}");
+        assert_eq!(best[0].neighbor, V4[1]);
+        let ended = tokio::time::timeout(DEADLINE, left.handle.shutdown()).await;
+        assert!(ended.is_ok(), "the shutdown is answered");
+    });
+    assert_eq!(routes(), "");
 }

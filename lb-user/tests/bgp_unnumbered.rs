@@ -129,14 +129,14 @@ fn a_link_local_neighbour_is_reached_on_its_interface_and_again_on_a_new_link() 
     });
 }
 
-/// A VIP needs no configured next hop: it is the link-local address.
+/// With IPv4 next hops over IPv6 (RFC 8950) a VIP needs no address on the link at all.
 #[test]
-fn vips_go_over_an_unnumbered_link() {
+fn vips_of_both_families_go_over_an_unnumbered_link() {
     let pair = Pair::new("vips");
     let mut left = Speaker::start(&pair, LEFT, 65001, &["::"]);
     let mut right = Speaker::start(&pair, RIGHT, 65002, &["::"]);
     announce(&mut left, &["203.0.113.10/32", "2001:db8:1::10/128"]);
     left.put(interface(), unnumbered());
     right.put(interface(), unnumbered());
-    right.wait("eth0", "the VIPs have come", |seen| seen.received >= 1);
+    right.wait("eth0", "both VIPs have come", |seen| seen.received == 2);
 }

@@ -412,8 +412,8 @@ impl Driver {
     fn session_changed(&mut self, id: PeerId, established: bool) {
         self.changed = true;
         self.neighbors.set_note(id, None);
-        let named = self.neighbors.key(id).is_some();
-        if let Some(address) = self.neighbors.address(id).filter(|_| named) {
+        let key = self.neighbors.key(id);
+        if let Some(address) = key.and_then(NeighborKey::address) {
             (self.established)(address, established);
         }
     }
@@ -522,6 +522,70 @@ mod tests {
                 .await
                 .unwrap();
             assert!(driver.lost.is_empty());
+        });
+    }
+
+    /// RFC 9687 needs to know when the first byte waits, when some have left, and when none is left.
+    #[test]
+    fn what_waits_for_a_neighbour_is_told_until_it_has_left() {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        let local = tokio::task::LocalSet::new();
+        local.block_on(&runtime, async {
+            let remote = IpAddr::from([127, 0, 0, 1]);
+            let listener = tokio::net::TcpListener::bind((remote, 0)).await.unwrap();
+            let neighbour = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+            let (stream, from) = listener.accept().await.unwrap();
+            let mut driver = driver();
+            driver.command(Command::PutNeighbor(Box::new(Neighbor {
+                key: remote.into(),
+                peer: passive(remote),
+            })));
+            driver.accepted(stream, from);
+            let connection = *driver.connections.first_key_value().unwrap().0;
+            let message = vec![0; 1 << 20];
+            let mut waited = None;
+            while waited.is_none() {
+                driver.send(connection, &message);
+                waited = driver.next_backlog();
+            }
+            let (told, mut waiting) = waited.unwrap();
+            assert!(told == connection && waiting > 0);
+            driver.send(connection, &message);
+            assert_eq!(
+                driver.next_backlog(),
+                None,
+                "only the first byte that waits is news"
+            );
+            waiting += message.len();
+
+            let mut incoming = driver.incoming.take().unwrap();
+            let mut buffer = vec![0; 1 << 16];
+            let drained = async {
+                while waiting > 0 {
+                    tokio::select! {
+                        ready = neighbour.readable() => {
+                            ready.unwrap();
+                            let _ = neighbour.try_read(&mut buffer);
+                        }
+                        Some(event) = incoming.recv() => {
+                            let SocketEvent::Ready { connection } = event else { continue };
+                            let open = driver.connections.get(&connection).unwrap();
+                            let shared = open.shared().unwrap().clone();
+                            if shared.flush().unwrap() > 0 {
+                                assert!(shared.waiting() < waiting);
+                                waiting = shared.waiting();
+                            }
+                            shared.served();
+                        }
+                    }
+                }
+            };
+            tokio::time::timeout(Duration::from_secs(10), drained)
+                .await
+                .unwrap();
         });
     }
 }

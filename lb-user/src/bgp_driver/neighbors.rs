@@ -163,14 +163,6 @@ impl Neighbors {
         peer.note.clone()
     }
 
-    /// Where the neighbour is, if it is one.
-    pub(super) fn address(&self, id: PeerId) -> Option<IpAddr> {
-        let named = self.named.values().find(|peer| peer.id == id);
-        let told = named.and_then(|peer| peer.told.as_ref().ok());
-        told.map(|config| config.address)
-            .or_else(|| self.dynamic.get(&id).copied())
-    }
-
     pub(super) fn set_templates(&mut self, templates: &[DynamicPeers]) {
         self.templates = templates.to_vec();
     }

@@ -40,6 +40,14 @@ impl Link {
     }
 
     pub(super) fn hear(&mut self, now: Instant, router: Router, established: bool) -> Heard {
+        if self
+            .chosen
+            .as_ref()
+            .is_some_and(|chosen| chosen.scope != router.scope)
+        {
+            // The interface was made anew: nothing that was known of the old one holds.
+            *self = Self::default();
+        }
         self.heard
             .retain(|_, at| now.saturating_duration_since(*at) < SILENT);
         if self.heard.len() < REMEMBERED {
@@ -47,8 +55,6 @@ impl Link {
         }
         match &self.chosen {
             Some(chosen) if *chosen == router => Heard::Known,
-            // The same one on an interface that was made anew.
-            Some(chosen) if chosen.address == router.address => self.choose(router),
             Some(chosen) if established || self.heard.contains_key(&chosen.address) => {
                 Heard::Refused(format!(
                     "several routers are on the link, {} and {}: the neighbour of an interface has to be alone",
@@ -127,9 +133,9 @@ mod tests {
         assert!(matches!(link.hear(at(30), router(2, 5), true), Heard::Refused(_)));
         assert_eq!(link.hear(at(31), router(2, 5), false), Heard::Chosen);
         assert_eq!(link.chosen(), Some(&router(2, 5)));
-        // The interface was made anew.
-        assert_eq!(link.hear(at(32), router(2, 6), true), Heard::Chosen);
-        assert_eq!(link.chosen(), Some(&router(2, 6)));
+        // The interface was made anew, and with it the other end.
+        assert_eq!(link.hear(at(32), router(3, 6), true), Heard::Chosen);
+        assert_eq!(link.chosen(), Some(&router(3, 6)));
     }
 
     #[test]
