@@ -866,161 +866,164 @@ fn a_neighbour_that_is_removed_leaves_nothing() {
     assert_eq!(node.routes(Table::Accepted), []);
 }
 
-/// 64 neighbours with 10,000 prefixes each; run by hand for the figures:
-/// `cargo test --release -p bgp --test import -- --ignored --nocapture`.
-#[test]
-#[ignore = "takes figures, which mean something with optimisation only"]
-fn many_routes_of_many_neighbours() {
-    let mut speaker = Speaker::new(SpeakerConfig::new(LOCAL_AS, Ipv4Addr::new(9, 9, 9, 9), 7));
-    #[allow(clippy::disallowed_methods, reason = "this one measures")]
-    let clock = Instant::now;
-    let now = clock();
-    let drain = |speaker: &mut Speaker| {
-        let mut changes = 0;
-        let mut asked = Vec::new();
-        while let Some(output) = speaker.poll_output() {
+/// 64 neighbours that announce the same 10,000 prefixes.
+struct Crowd {
+    speaker: Speaker,
+    now: Instant,
+    connections: Vec<ConnectionId>,
+    prefixes: Vec<Nlri>,
+}
+
+#[allow(clippy::disallowed_methods, reason = "this one measures")]
+fn clock() -> Instant {
+    Instant::now()
+}
+
+impl Crowd {
+    fn address(peer: usize) -> Ipv4Addr {
+        Ipv4Addr::new(10, 1, 0, u8::try_from(peer).unwrap())
+    }
+
+    fn new() -> Self {
+        let prefix =
+            |index: u32| ipnet::Ipv4Net::new(Ipv4Addr::from(0x0b00_0000 + (index << 8)), 24).unwrap();
+        let mut crowd = Crowd {
+            speaker: Speaker::new(SpeakerConfig::new(LOCAL_AS, Ipv4Addr::new(9, 9, 9, 9), 7)),
+            now: clock(),
+            connections: Vec::new(),
+            prefixes: (0..10_000).map(|index| IpNet::V4(prefix(index)).into()).collect(),
+        };
+        (0..64).for_each(|peer| crowd.establish(peer));
+        crowd
+    }
+
+    /// Returns how many changes of the kernel it has taken; next hops are answered at once.
+    fn input(&mut self, input: Input<'_>) -> usize {
+        self.speaker.handle(self.now, input);
+        let (mut changes, mut asked) = (0, Vec::new());
+        while let Some(output) = self.speaker.poll_output() {
             match output {
                 Output::Routes(routes) => changes += routes.len(),
                 Output::TrackNextHop { address, scope } => asked.push((address, scope)),
                 _ => {}
             }
         }
-        (changes, asked)
-    };
-    let connections: Vec<ConnectionId> = (0..64u8)
-        .map(|peer| {
-            let address = IpAddr::from([10, 1, 0, peer]);
-            let mut config = PeerConfig::new(address, 65001);
-            config.passive = true;
-            config.hold_time = Duration::ZERO;
-            config.import = policy(1);
-            speaker.handle(now, Input::AddPeer(PeerId(peer.into()), Box::new(config)));
-            let connection = speaker.allocate_connection();
-            let peer = PeerId(peer.into());
-            let local = SocketAddr::from((LOCAL, 179));
-            speaker.handle(
-                now,
-                Input::Accepted {
-                    connection,
-                    peer,
-                    local,
-                },
-            );
-            let open = Open::new(
-                65001,
-                0,
-                Ipv4Addr::new(10, 1, 0, u8::try_from(peer.0).unwrap()),
-                Families::BOTH,
-            );
-            for message in [Message::Open(open), Message::Keepalive] {
-                let bytes = message.encode(Encoding::default()).unwrap();
-                speaker.handle(
-                    now,
-                    Input::Received {
-                        connection,
-                        bytes: &bytes,
-                    },
-                );
-            }
-            drain(&mut speaker);
-            connection
-        })
-        .collect();
-    let prefixes: Vec<Nlri> = (0..10_000u32)
-        .map(|index| {
-            IpNet::V4(ipnet::Ipv4Net::new(Ipv4Addr::from(0x0b00_0000 + (index << 8)), 24).unwrap()).into()
-        })
-        .collect();
-    let path = AsPathSegment {
-        kind: SegmentKind::Sequence,
-        asns: vec![65001],
-    };
-    let started = clock();
-    let (mut updates, mut longest, mut changes) = (0, Duration::ZERO, 0);
-    for (peer, connection) in connections.iter().enumerate() {
-        for part in prefixes.chunks(500) {
-            let next_hop = Ipv4Addr::new(10, 1, 0, u8::try_from(peer).unwrap());
-            let attributes = vec![
-                Attribute::Origin(Origin::Igp),
-                Attribute::AsPath(vec![path.clone()]),
-                Attribute::NextHop(next_hop),
-            ];
+        let metric = Some(1);
+        for (address, scope) in asked {
+            changes += self.input(Input::NextHop {
+                address,
+                scope,
+                metric,
+            });
+        }
+        changes
+    }
+
+    fn establish(&mut self, peer: usize) {
+        let id = PeerId(u32::try_from(peer).unwrap());
+        let mut config = PeerConfig::new(IpAddr::V4(Crowd::address(peer)), 65001);
+        config.passive = true;
+        config.hold_time = Duration::ZERO;
+        config.import = policy(1);
+        self.input(Input::AddPeer(id, Box::new(config)));
+        let connection = self.speaker.allocate_connection();
+        self.connections.push(connection);
+        let local = SocketAddr::from((LOCAL, 179));
+        let peer_id = id;
+        self.input(Input::Accepted {
+            connection,
+            peer: peer_id,
+            local,
+        });
+        let open = Open::new(65001, 0, Crowd::address(peer), Families::BOTH);
+        for message in [Message::Open(open), Message::Keepalive] {
+            let bytes = message.encode(Encoding::default()).unwrap();
+            self.input(Input::Received {
+                connection,
+                bytes: &bytes,
+            });
+        }
+    }
+
+    /// Everything of one neighbour, in UPDATEs of 500 prefixes: their number, the longest, the changes.
+    fn announce(&mut self, peer: usize) -> (usize, Duration, usize) {
+        let path = AsPathSegment {
+            kind: SegmentKind::Sequence,
+            asns: vec![65001],
+        };
+        let attributes = vec![
+            Attribute::Origin(Origin::Igp),
+            Attribute::AsPath(vec![path]),
+            Attribute::NextHop(Crowd::address(peer)),
+        ];
+        let connection = self.connections[peer];
+        let (mut updates, mut longest, mut changes) = (0, Duration::ZERO, 0);
+        for part in self.prefixes.clone().chunks(500) {
             let update = Update {
-                attributes,
+                attributes: attributes.clone(),
                 nlri: part.to_vec(),
                 ..Update::default()
             };
             let bytes = Message::Update(update.into())
                 .encode(Encoding::default())
                 .unwrap();
-            let one = clock();
-            speaker.handle(
-                now,
-                Input::Received {
-                    connection: *connection,
-                    bytes: &bytes,
-                },
-            );
-            let (changed, asked) = drain(&mut speaker);
-            changes += changed;
-            for (address, scope) in asked {
-                speaker.handle(
-                    now,
-                    Input::NextHop {
-                        address,
-                        scope,
-                        metric: Some(1),
-                    },
-                );
-                changes += drain(&mut speaker).0;
-            }
-            longest = longest.max(one.elapsed());
+            let started = clock();
+            changes += self.input(Input::Received {
+                connection,
+                bytes: &bytes,
+            });
+            longest = longest.max(started.elapsed());
             updates += 1;
         }
+        (updates, longest, changes)
+    }
+}
+
+/// Run by hand for the figures:
+/// `cargo test --release -p bgp --test import -- --ignored --nocapture`.
+#[test]
+#[ignore = "takes figures, which mean something with optimisation only"]
+fn many_routes_of_many_neighbours() {
+    let mut crowd = Crowd::new();
+    let started = clock();
+    let (mut updates, mut longest, mut changes) = (0, Duration::ZERO, 0);
+    for peer in 0..64 {
+        let (sent, slowest, changed) = crowd.announce(peer);
+        (updates, longest, changes) = (updates + sent, longest.max(slowest), changes + changed);
     }
     let total = started.elapsed();
     println!(
         "64 x 10,000 paths in {updates} UPDATEs: {total:?}, longest {longest:?}, {changes} changes of the kernel"
     );
-    let one = clock();
-    let page = speaker.routes(&RouteQuery {
+    let middle = crowd.prefixes[5000].prefix;
+    let started = clock();
+    let page = crowd.speaker.routes(&RouteQuery {
         limit: 100,
-        after: Some((prefixes[5000].prefix, PeerId(3), 0)),
+        after: Some((middle, PeerId(3), 0)),
         ..everything(Table::Received)
     });
-    println!("a page of {} from the middle: {:?}", page.len(), one.elapsed());
-    let one = clock();
-    speaker.handle(
-        now,
-        Input::NextHop {
-            address: IpAddr::from([10, 1, 0, 0]),
-            scope: 0,
-            metric: None,
-        },
-    );
     println!(
-        "next hop of 10,000 paths lost: {:?}, {} changes",
-        one.elapsed(),
-        drain(&mut speaker).0
+        "a page of {} from the middle: {:?}",
+        page.len(),
+        started.elapsed()
     );
-    let one = clock();
-    speaker.handle(
-        now,
-        Input::Closed {
-            connection: connections[1],
-        },
-    );
-    println!(
-        "neighbour lost: {:?}, {} changes",
-        one.elapsed(),
-        drain(&mut speaker).0
-    );
-    let one = clock();
-    speaker.handle(
-        now,
-        Input::Shutdown {
-            communication: String::new(),
-        },
-    );
-    println!("shutdown: {:?}, {} changes", one.elapsed(), drain(&mut speaker).0);
+    let address = IpAddr::V4(Crowd::address(0));
+    let connection = crowd.connections[1];
+    let communication = String::new();
+    for (what, input) in [
+        (
+            "next hop of 10,000 paths lost",
+            Input::NextHop {
+                address,
+                scope: 0,
+                metric: None,
+            },
+        ),
+        ("neighbour lost", Input::Closed { connection }),
+        ("shutdown", Input::Shutdown { communication }),
+    ] {
+        let started = clock();
+        let changes = crowd.input(input);
+        println!("{what}: {:?}, {changes} changes of the kernel", started.elapsed());
+    }
 }

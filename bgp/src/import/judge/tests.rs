@@ -81,10 +81,17 @@ fn changed(change: impl FnOnce(&mut Case)) -> Result<Accepted, Rejection> {
     case.verdict()
 }
 
+type Change = fn(&mut Case);
+
+fn check(cases: &[(&str, Option<Rejection>, Change)]) {
+    for (name, expected, change) in cases {
+        assert_eq!(changed(change).err(), *expected, "{name}");
+    }
+}
+
 #[test]
 fn reasons_to_keep_a_path_out() {
-    type Change = fn(&mut Case);
-    let cases: [(&str, Option<Rejection>, Change); 32] = [
+    check(&[
         ("sound", None, |_| {}),
         ("RFC 8212", Some(Rejection::NoPolicy), |case| {
             case.peer.import = None
@@ -138,6 +145,12 @@ fn reasons_to_keep_a_path_out() {
             case.peer.role = Some(Role::RouteServerClient);
             case.attributes.as_path = AsPath::sequence(&[65002, 65001]);
         }),
+    ]);
+}
+
+#[test]
+fn prefixes_and_next_hops_that_are_none() {
+    check(&[
         ("martian", Some(Rejection::Martian), |case| {
             case.prefix = net("127.0.0.0/8")
         }),
@@ -190,10 +203,7 @@ fn reasons_to_keep_a_path_out() {
         ("set by policy", Some(Rejection::NextHopOwn), |case| {
             case.peer.import = Some(Arc::new(next_hop_policy("10.0.0.254")));
         }),
-    ];
-    for (name, expected, change) in cases {
-        assert_eq!(changed(change).err(), expected, "{name}");
-    }
+    ]);
 }
 
 fn next_hop_policy(next_hop: &str) -> Policy {
