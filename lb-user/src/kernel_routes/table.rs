@@ -62,6 +62,10 @@ impl Table {
         self.desired.contains_key(prefix)
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.desired.is_empty() && self.actual.is_empty()
+    }
+
     /// The next hops of all desired routes.
     pub(super) fn next_hops(&self) -> impl Iterator<Item = NextHop> {
         self.desired

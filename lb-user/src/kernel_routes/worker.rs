@@ -119,7 +119,7 @@ impl Worker {
 
     fn step(&mut self, waiting: Waiting) -> io::Result<()> {
         let now = Instant::now();
-        if waiting.disturbed || self.matters(&waiting) {
+        if (waiting.disturbed && !self.is_idle()) || self.matters(&waiting) {
             self.read_soon(now);
         }
         self.finish.extend(waiting.finish);
@@ -162,6 +162,11 @@ impl Worker {
         waiting.touched.iter().any(|route| {
             route.ours || self.table.desires(&route.prefix) || self.next_hops.any_within(route.prefix)
         })
+    }
+
+    /// Without a route or a next hop nothing that happens is worth reading a table that may be large.
+    fn is_idle(&self) -> bool {
+        self.table.is_empty() && self.next_hops.tracked().is_empty()
     }
 
     fn read_soon(&mut self, now: Instant) {
