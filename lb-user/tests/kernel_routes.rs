@@ -447,9 +447,13 @@ fn routes_of_others_are_never_touched_and_reported() {
     lab.ip("route add 10.42.0.0/26 via 192.0.2.9 proto bird metric 2048");
     lab.ip("-6 route add 2001:db8:42::/64 via 2001:db8::9 proto bird metric 2048");
     lab.ip("route add 10.42.1.0/26 via 192.0.2.9 proto static");
+    lab.apply("10.42.1.0/26", &["192.0.2.2"]);
+    until("the better one is told of", || {
+        let status = lab.status();
+        (status.problems.len() == 1, status)
+    });
     lab.apply("10.42.0.0/26", &["192.0.2.2"]);
     lab.apply("2001:db8:42::/64", &["2001:db8::2"]);
-    lab.apply("10.42.1.0/26", &["192.0.2.2"]);
     until("all three are told of", || {
         let status = lab.status();
         let reasons = |part: &str| {

@@ -22,6 +22,8 @@ use super::{NextHopSink, Setup};
 const DEBOUNCE: Duration = Duration::from_millis(20);
 /// Reading takes at most this part of the time, however large the kernel's table is and however often it changes.
 const SHARE: u32 = 10;
+/// After new routes: somebody else may have better ones to the same prefixes.
+const REVIEW: Duration = Duration::from_secs(1);
 /// What the kernel refused is tried again after so long, if nothing happens before.
 const RETRY: Duration = Duration::from_secs(10);
 /// After an error of the socket.
@@ -135,6 +137,9 @@ impl Worker {
             for (prefix, next_hops) in waiting.routes {
                 self.table.desire(prefix, next_hops);
                 changed.insert(prefix);
+            }
+            if !changed.is_empty() {
+                self.read_at.get_or_insert((now + REVIEW).max(self.read_after));
             }
         }
         if self.grace.is_some_and(|end| end <= now) {
