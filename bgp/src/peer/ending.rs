@@ -134,7 +134,11 @@ impl Peer {
         let lived = agreed
             .is_some()
             .then(|| now.saturating_duration_since(self.since));
-        self.retry.failed(lived);
+        // Of two connections that crossed, one always ends; that says nothing about the neighbour.
+        let collided = Notification::from(Cease::Collision);
+        if failure.received.as_ref() != Some(&collided) {
+            self.retry.failed(lived);
+        }
         self.last_error = Some(failure.reason.clone());
         let reason = failure.reason.clone();
         let Some(negotiated) = agreed else {
