@@ -8,7 +8,7 @@ RELEASE := target/release
 # Seconds of a fuzz run.
 SECONDS := 60
 
-.PHONY: help setup build check test fuzz demo lab bench-datapath bench-ha clean
+.PHONY: help setup build check test fuzz demo lab bench-bgp bench-datapath bench-ha clean
 
 ## Targets:
 help:
@@ -53,6 +53,10 @@ lab: setup build
 ##   make bench-datapath     ns per packet beside a bare lookup and rewrite (root)
 bench-datapath: setup
 	@cargo bench --quiet -p tests --bench datapath
+
+##   make bench-bgp          our speaker beside bird2, gobgpd, FRR and exabgp as senders; 64 neighbours; role swap (root)
+bench-bgp: setup
+	@cargo bench --quiet -p tests --bench bgp
 
 ##   make bench-ha           gap and stall over repeated power losses, BFD 30 ms x 5 and 10 ms x 3 (root)
 bench-ha: setup build

@@ -555,7 +555,7 @@ fn open_world(extended: bool) -> World {
 
 #[test]
 fn a_role_swap_is_one_update_for_a_group_and_as_many_messages_as_the_limit_needs() {
-    for (count, extended, messages) in [(700, false, 1), (10_000, false, 13)] {
+    for (count, extended, messages) in [(700, false, 1), (10_000, false, 13), (10_000, true, 1)] {
         let mut neighbour = open_world(extended).neighbour();
         neighbour.input(Input::SetRole {
             instance: 0,
