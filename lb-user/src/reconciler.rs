@@ -222,7 +222,7 @@ fn differences(running: &Desired, wanted: &Desired) -> Vec<&'static str> {
     [
         ("[node]", old.node != new.node),
         ("[datapath]", old.datapath != new.datapath),
-        ("[bgp] (as, listen, listen-port)", old.bgp != new.bgp),
+        ("[bgp] (as, listen, listen-port, multipath)", old.bgp != new.bgp),
         ("[[ha.peer]]", old.peers != new.peers),
         (
             "[[ha.instance]] (name, priority, preempt)",

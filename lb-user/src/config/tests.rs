@@ -1,5 +1,8 @@
 //! Every rule of the configuration: what is refused, where, and with which words.
 
+mod bgp;
+mod documents;
+
 use std::path::Path;
 use std::time::Duration;
 
@@ -126,8 +129,15 @@ fn the_sample_is_valid_and_so_are_its_comments() {
     // Every commented key is a real one: with the comment signs taken away the file is still valid.
     let text = std::fs::read_to_string(&path).unwrap();
     let is_key = |line: &str| {
-        let name = line.strip_prefix("# ").and_then(|rest| rest.split_once(" = "));
-        name.is_some_and(|(name, _)| name.chars().all(|c| c.is_ascii_lowercase() || c == '-'))
+        let Some(rest) = line.strip_prefix("# ") else {
+            return false;
+        };
+        let name = rest.split_once(" = ").map(|(name, _)| name);
+        rest.starts_with("[[")
+            || name.is_some_and(|name| {
+                name.chars()
+                    .all(|c| c.is_ascii_lowercase() || matches!(c, '-' | '.'))
+            })
     };
     let all: Vec<&str> = text
         .lines()
@@ -142,6 +152,19 @@ fn the_sample_is_valid_and_so_are_its_comments() {
         sample.sessions[&"10.0.2.12".parse().unwrap()]
     );
     assert_eq!(uncommented.services, sample.services);
+    let key = crate::desired::NeighborKey::named("10.0.11.1");
+    let (mut shown, plain) = (
+        uncommented.neighbors[&key].clone(),
+        sample.neighbors[&key].clone(),
+    );
+    shown.peer.transport.local_address = None;
+    shown.peer.transport.authentication = None;
+    shown.peer.transport.hops = plain.peer.transport.hops;
+    (shown.peer.description, shown.peer.role) = (String::new(), None);
+    // Naming the policy that imports nothing is not the same value as none.
+    assert_eq!(shown.peer.import.take().unwrap().name, "none");
+    assert_eq!(shown, plain);
+    assert_eq!(uncommented.speaker.ladders.all, sample.speaker.ladders.all);
     assert_eq!(uncommented.fixed.api, sample.fixed.api);
 }
 

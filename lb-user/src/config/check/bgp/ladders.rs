@@ -14,24 +14,34 @@ pub(super) fn ladder(
     findings: &mut Findings,
 ) -> Ladder {
     let written = at.get_ref();
-    let mut rung = |base: &Rung, written: &file::Rung, name: &str| Rung {
-        med: written.med.unwrap_or(base.med),
+    // What is left out is never better than the rung above: a longer path of the BACKUP makes that of the
+    // draining node longer as well.
+    let mut rung = |base: &Rung, above: Option<&Rung>, written: &file::Rung, name: &str| Rung {
+        med: written
+            .med
+            .unwrap_or(above.map_or(base.med, |above| above.med.max(base.med))),
         prepend: match &written.prepend {
             Some(at) => super::prepend(at, &format!("{key}.{name}.prepend"), findings),
-            None => base.prepend,
+            None => above.map_or(base.prepend, |above| above.prepend.max(base.prepend)),
         },
-        local_pref: written.local_pref.unwrap_or(base.local_pref),
+        local_pref: written
+            .local_pref
+            .unwrap_or(above.map_or(base.local_pref, |above| above.local_pref.min(base.local_pref))),
         graceful_shutdown: written.graceful_shutdown.unwrap_or(base.graceful_shutdown),
         communities: match &written.communities {
             Some(listed) => listed.iter().map(|text| text.get_ref().0).collect(),
             None => base.communities.clone(),
         },
     };
+    let master = rung(&base.master, None, &written.master, "master");
+    let backup = rung(&base.backup, Some(&master), &written.backup, "backup");
+    let joining = rung(&base.joining, Some(&backup), &written.joining, "joining");
+    let draining = rung(&base.draining, Some(&joining), &written.draining, "draining");
     let ladder = Ladder {
-        master: rung(&base.master, &written.master, "master"),
-        backup: rung(&base.backup, &written.backup, "backup"),
-        joining: rung(&base.joining, &written.joining, "joining"),
-        draining: rung(&base.draining, &written.draining, "draining"),
+        master,
+        backup,
+        joining,
+        draining,
     };
     order(&ladder, at, key, findings);
     ladder
