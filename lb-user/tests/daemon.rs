@@ -45,12 +45,37 @@ struct Node {
     folder: tempfile::TempDir,
 }
 
+/// The same by the file and by the flags.
+const NEIGHBOR: &str = r#"            [bgp]
+            as = 65001
+            [[bgp.neighbor]]
+            address = "192.0.2.2"
+            as = 65000
+            export = "all"
+            bfd = true
+"#;
+const FLAGS: [&str; 3] = [
+    "--setBGP=65001",
+    "--extBGPPeers=192.0.2.2:65000,[2001:db8::77]:4200000000",
+    "--listenBGPPort=1791",
+];
+
 impl Node {
     fn start(test: &str) -> Self {
+        Self::start_with(test, |config| config, &[])
+    }
+
+    fn start_with(test: &str, change: impl Fn(String) -> String, flags: &[&str]) -> Self {
         let mut pair = Pair::new(test);
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name);
-        std::fs::write(at("bird.conf"), BIRD).unwrap();
+        // Neighbours of the flags are without TTL security, as with loxilb.
+        let bird = if flags.is_empty() {
+            BIRD.to_owned()
+        } else {
+            BIRD.replace("ttl security on;", "")
+        };
+        std::fs::write(at("bird.conf"), bird).unwrap();
         let (config, control) = (at("bird.conf"), at("bird.ctl"));
         pair.start(
             RIGHT,
@@ -63,8 +88,9 @@ impl Node {
                 control.to_str().unwrap(),
             ],
         );
+        std::fs::write(at("baton.toml"), change(Self::config(&folder, test))).unwrap();
         let node = Node {
-            daemon: Self::daemon(&pair, &folder, test),
+            daemon: Self::daemon(&pair, &folder, flags),
             pair,
             folder,
         };
@@ -72,9 +98,8 @@ impl Node {
         node
     }
 
-    fn daemon(pair: &Pair, folder: &tempfile::TempDir, test: &str) -> Child {
+    fn daemon(pair: &Pair, folder: &tempfile::TempDir, flags: &[&str]) -> Child {
         let config = folder.path().join("baton.toml");
-        std::fs::write(&config, Self::config(folder, test)).unwrap();
         Command::new("ip")
             .args([
                 "netns",
@@ -84,6 +109,7 @@ impl Node {
                 "--config",
             ])
             .arg(config)
+            .args(flags)
             .stdin(Stdio::null())
             .spawn()
             .unwrap()
@@ -101,14 +127,7 @@ impl Node {
             interfaces = ["eth0"]
             max-flows = 4096
             pin-dir = "/sys/fs/bpf/baton-{test}-{pid}"
-            [bgp]
-            as = 65001
-            [[bgp.neighbor]]
-            address = "192.0.2.2"
-            as = 65000
-            export = "all"
-            gtsm = false
-            bfd = true
+{NEIGHBOR}
             [[ha.instance]]
             name = "default"
             priority = 100
@@ -145,13 +164,28 @@ impl Node {
         });
     }
 
-    fn status(&self) -> api::NodeStatus {
+    /// Status code and body.
+    fn request(&self, method: &str, target: &str) -> (u16, String) {
         let mut stream = UnixStream::connect(self.folder.path().join("batond.sock")).unwrap();
-        write!(stream, "GET {} HTTP/1.0\r\n\r\n", api::path::STATUS).unwrap();
+        write!(stream, "{method} {target} HTTP/1.0\r\n\r\n").unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();
+        let code = answer.get(9..12).and_then(|code| code.parse().ok()).unwrap_or(0);
         let body = answer.split("\r\n\r\n").nth(1).unwrap_or_default();
-        serde_json::from_str(body).unwrap_or_else(|error| panic!("{error}: {answer}"))
+        (code, body.to_owned())
+    }
+
+    fn get<T: serde::de::DeserializeOwned>(&self, target: &str) -> T {
+        let (_, body) = self.request("GET", target);
+        serde_json::from_str(&body).unwrap_or_else(|error| panic!("{error}: {body}"))
+    }
+
+    fn status(&self) -> api::NodeStatus {
+        self.get(api::path::STATUS)
+    }
+
+    fn neighbor(&self) -> api::Neighbor {
+        self.get("/v1/neighbors/192.0.2.2")
     }
 
     fn signal(&self, signal: Signal) {
@@ -228,6 +262,79 @@ fn a_killed_daemon_is_found_out_and_its_successor_takes_over() {
         addresses.contains("192.0.2.100/24"),
         "the floating address stays with the data path: {addresses}"
     );
-    node.daemon = Node::daemon(&node.pair, &node.folder, "kill");
+    node.daemon = Node::daemon(&node.pair, &node.folder, &[]);
     node.wait_for_route("203.0.113.10/32", |route| route.contains("BGP.med: 10\n"));
+}
+
+#[test]
+fn neighbours_of_the_flags_are_told_the_vips_and_obey_operators() {
+    let node = Node::start_with("flags", |config| config.replace(NEIGHBOR, ""), &FLAGS);
+    let listening = node.pair.output(LEFT, &["ss", "-ltnH"]);
+    assert!(
+        listening.contains("0.0.0.0:1791") && listening.contains("[::]:1791"),
+        "{listening}"
+    );
+    let neighbor = node.neighbor();
+    assert_eq!(
+        (neighbor.state.as_str(), neighbor.remote_as, neighbor.enabled),
+        ("established", 65000, true)
+    );
+    assert_eq!(neighbor.configured.hops, "ttl 1");
+    assert_eq!(neighbor.configured.export.as_deref(), Some("all"));
+    let all: Vec<api::Neighbor> = node.get(api::path::NEIGHBORS);
+    assert_eq!(all.len(), 2, "{all:#?}");
+    let table: api::RouteTable = node.get("/v1/routes?neighbor=192.0.2.2");
+    let [route] = table.routes.as_slice() else {
+        panic!("one route: {table:#?}")
+    };
+    assert_eq!(
+        (route.prefix.as_str(), route.med, route.as_path.as_str()),
+        ("203.0.113.10/32", Some(10), "65001")
+    );
+
+    // An operator takes the session down with a word for the other side, and up again.
+    assert_eq!(
+        node.request("POST", "/v1/neighbors/192.0.2.2/disable?message=back%20at%205")
+            .0,
+        204
+    );
+    until("bird hears why", || {
+        let shown = node.bird("show protocols all lb");
+        (
+            !shown.contains("Established") && node.neighbor().state == "idle",
+            shown,
+        )
+    });
+    assert!(!node.neighbor().enabled);
+    assert_eq!(node.request("POST", "/v1/neighbors/192.0.2.2/enable").0, 204);
+    node.wait_for_route("203.0.113.10/32", |route| route.contains("BGP.med: 10\n"));
+    assert_eq!(node.request("POST", "/v1/neighbors/192.0.2.2/refresh").0, 204);
+    assert_eq!(node.request("POST", "/v1/neighbors/192.0.2.9/enable").0, 404);
+}
+
+#[test]
+fn a_reload_changes_what_is_said_and_not_the_session() {
+    let node = Node::start("policy");
+    let before = node.neighbor();
+    let file = node.folder.path().join("baton.toml");
+    let good = std::fs::read_to_string(&file).unwrap();
+    let policy = "[[bgp.policy]]\nname = \"told\"\n[[bgp.policy.rule]]\nset.med = 33\nset.communities = [\"65001:7\"]\n";
+    let changed = good.replace("export = \"all\"", "export = \"told\"") + policy;
+    std::fs::write(&file, changed).unwrap();
+    node.signal(Signal::SIGHUP);
+    node.wait_for_route("203.0.113.10/32", |route| {
+        route.contains("BGP.med: 33\n") && route.contains("(65001,7)")
+    });
+    // The pool takes the place of the address.
+    let pool = "[[bgp.aggregate]]\nprefix = \"203.0.113.0/24\"\n";
+    std::fs::write(&file, format!("{good}{pool}")).unwrap();
+    node.signal(Signal::SIGHUP);
+    node.wait_for_route("203.0.113.0/24", |route| route.contains("BGP.med: 10\n"));
+    node.wait_for_route("203.0.113.10/32", |route| !route.contains("BGP.med"));
+    let after = node.neighbor();
+    assert_eq!(
+        (after.flaps, after.established),
+        (before.flaps, before.established)
+    );
+    assert!(node.status().refused.is_none());
 }
