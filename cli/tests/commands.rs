@@ -89,6 +89,11 @@ fn route(number: u16) -> NamedRoute {
 }
 
 /// What the BGP thread would do, with one neighbour: every order becomes a line.
+#[allow(
+    clippy::panic,
+    clippy::wildcard_enum_match_arm,
+    reason = "the test fails on any other order"
+)]
 fn obey(order: Order, orders: &Mutex<Vec<String>>) {
     let known = |key: &NeighborKey| match key.to_string().as_str() {
         "10.0.11.1" | "fe80::1%eth1" => Ok(()),
@@ -175,6 +180,7 @@ fn daemon() -> Daemon {
     }
 }
 
+#[allow(clippy::too_many_lines, reason = "a table")]
 fn fill(board: &StatusBoard) {
     board.node.publish(NodeStatus {
         node: "lb1".into(),

@@ -60,7 +60,7 @@ pub enum Operation {
     PutService(Service),
     PutInstance(PlacedInstance),
     PutSession(Session),
-    PutNeighbor(Neighbor),
+    PutNeighbor(Box<Neighbor>),
 }
 
 impl fmt::Display for Operation {
@@ -120,7 +120,7 @@ impl Actual {
             }
             Operation::PutSession(session) => drop(self.sessions.insert(session.remote, session)),
             Operation::PutNeighbor(neighbor) => {
-                self.neighbors.insert(neighbor.key.clone(), neighbor);
+                self.neighbors.insert(neighbor.key.clone(), *neighbor);
             }
         }
     }
@@ -210,7 +210,8 @@ pub fn plan(desired: &Desired, actual: &Actual) -> Vec<Operation> {
     if kept != announcements {
         operations.push(Operation::Announce(announcements));
     }
-    operations.extend(new(&desired.neighbors, &actual.neighbors).map(Operation::PutNeighbor));
+    let neighbors = new(&desired.neighbors, &actual.neighbors).map(Box::new);
+    operations.extend(neighbors.map(Operation::PutNeighbor));
     operations
 }
 

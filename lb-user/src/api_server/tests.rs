@@ -96,6 +96,7 @@ async fn refusals_are_problems_that_name_the_field() {
 }
 
 #[tokio::test]
+#[allow(clippy::too_many_lines, reason = "a table")]
 async fn metrics_show_every_part() {
     let directory = tempfile::tempdir().unwrap();
     let (socket, board) = start(directory.path());

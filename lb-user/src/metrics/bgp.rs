@@ -17,8 +17,10 @@ const STATES: [&str; 6] = [
     "established",
 ];
 
-/// A number of a neighbour, by the value of the second label.
-type Split = [(&'static str, fn(&Neighbor) -> u64)];
+/// A number of a neighbour.
+type Number = fn(&Neighbor) -> u64;
+/// Numbers by the value of the second label.
+type Split = [(&'static str, Number)];
 
 impl Scrape {
     pub(super) fn bgp(&self, board: &StatusBoard) -> Outcome {
@@ -70,7 +72,7 @@ impl Scrape {
     }
 
     fn routes(&self, neighbors: &[Neighbor]) -> Outcome {
-        let kinds: [(&str, &str, fn(&Neighbor) -> u64); 4] = [
+        let kinds: [(&str, &str, Number); 4] = [
             (
                 "baton_bgp_advertised_prefixes",
                 "Prefixes announced to it.",
@@ -153,13 +155,7 @@ impl Scrape {
         )
     }
 
-    fn totals(
-        &self,
-        neighbors: &[Neighbor],
-        name: &str,
-        help: &str,
-        number: fn(&Neighbor) -> u64,
-    ) -> Outcome {
+    fn totals(&self, neighbors: &[Neighbor], name: &str, help: &str, number: Number) -> Outcome {
         let counter = self.counter(name, help, &["neighbor"])?;
         for neighbor in neighbors {
             counter

@@ -405,6 +405,7 @@ fn what_is_probably_not_meant_is_said() {
 }
 
 #[test]
+#[allow(clippy::too_many_lines, reason = "a table")]
 fn secrets_come_from_files_that_only_the_daemon_reads() {
     use std::os::unix::fs::PermissionsExt;
     let directory = tempfile::tempdir().unwrap();
@@ -1128,6 +1129,7 @@ fn wrong_keys_are_refused_with_line_and_reason() {
 
 /// Reasons that do not stand where the cause was changed.
 #[test]
+#[allow(clippy::too_many_lines, reason = "a table")]
 fn contradictions_name_both_sides() {
     for (from, to, words) in [
         (
