@@ -147,6 +147,106 @@ fn notifications_and_their_words() {
 }
 
 #[test]
+fn what_we_say_to_operators() {
+    let text = |notification: &Notification| notification.to_string();
+    let shutdown = Cease::AdministrativeShutdown.with_communication("back at 14:00");
+    assert_eq!(text(&shutdown), "administrative shutdown (6/2): back at 14:00");
+    assert_eq!(shutdown.data[0], 13);
+    // 255 octets, and no half of a character: the first one moves the others off an even place.
+    let long = Cease::AdministrativeReset.with_communication(&format!("x{}", "\u{e4}".repeat(200)));
+    assert_eq!((long.data.len(), long.data[0]), (256, 255));
+    let even = Cease::AdministrativeReset.with_communication(&"\u{e4}".repeat(200));
+    assert_eq!((even.data.len(), even.data[0]), (255, 254));
+    assert_eq!(even.shutdown_message(), Some("\u{e4}".repeat(127)));
+    assert_eq!(Cease::BfdDown.with_communication("not here").data, []);
+    assert_eq!(Cease::AdministrativeShutdown.with_communication("").data, []);
+
+    let reset = Notification::hard_reset(&shutdown);
+    assert_eq!(
+        text(&reset),
+        "hard reset (6/9): administrative shutdown (6/2): back at 14:00"
+    );
+    assert_eq!(reset.hard_reset_cause(), Some(shutdown));
+    // Nesting ends, whatever a neighbour sends.
+    assert_eq!(text(&Notification::hard_reset(&reset)), "hard reset (6/9)");
+    assert_eq!(Notification::hard_reset(&reset).shutdown_message(), None);
+
+    for (notification, expected) in [
+        (
+            Notification::maximum_prefixes(crate::Family::Ipv4, 100),
+            "maximum number of prefixes reached (6/1): 100 of ipv4",
+        ),
+        (
+            Notification::SEND_HOLD_TIMER_EXPIRED,
+            "send hold timer expired (8/0)",
+        ),
+        (Notification::ROLE_MISMATCH, "role mismatch (2/11)"),
+        (
+            Notification::unsupported_capability(vec![1, 4, 0, 2, 0, 1, 65, 4, 0, 0, 0, 1]),
+            "unsupported capability (2/7): ipv6-unicast, four-octet-as",
+        ),
+        (
+            Notification::new(2, 7, vec![1, 9]),
+            "unsupported capability (2/7)",
+        ),
+        (
+            Notification::new(3, 5, vec![0x80, 4, 1, 0]),
+            "attribute length error (3/5): MULTI_EXIT_DISC",
+        ),
+        (
+            Notification::new(3, 3, vec![3]),
+            "missing well-known attribute (3/3): NEXT_HOP",
+        ),
+        (
+            Notification::new(2, 1, vec![0, 4]),
+            "unsupported version number (2/1): version 4 wanted",
+        ),
+        (
+            Notification::new(7, 1, vec![]),
+            "bad length of a ROUTE-REFRESH (7/1)",
+        ),
+    ] {
+        assert_eq!(text(&notification), expected);
+    }
+}
+
+#[test]
+fn extended_messages_are_longer_only_where_they_may_be() {
+    let update = Update {
+        attributes: vec![Attribute::Communities(vec![1; 16_000])],
+        ..Update::default()
+    };
+    let message = Message::Update(update.into());
+    let extended = Encoding {
+        extended: true,
+        ..Encoding::default()
+    };
+    assert!(message.encode(Encoding::default()).is_err());
+    let bytes = message.encode(extended).unwrap();
+    assert_eq!(bytes.len(), 19 + 4 + 4 + 64_000);
+    let context = Context {
+        extended: true,
+        ..CONTEXT
+    };
+    assert_eq!(Message::decode(&bytes, context), Ok(message));
+    assert_eq!(
+        verdict(&error(&bytes)),
+        (16, ErrorKind::MessageLength(64_027), (1, 2))
+    );
+    let other = Capability::Other {
+        code: 200,
+        value: vec![0; 255],
+    };
+    // 19 of the header, 16 of the fixed part and the lengths, 20 and 16 x 257 of the capabilities.
+    let mut open = Open::new(1, 9, std::net::Ipv4Addr::LOCALHOST, crate::Families::BOTH);
+    open.capabilities.extend(vec![other; 16]);
+    assert_eq!(
+        Message::Open(open).encode(extended),
+        Err(EncodeError::TooLong(4167))
+    );
+}
+
+#[test]
 fn route_refresh() {
     let bytes = message(5, &[0, 2, 0, 1]);
     let refresh = RouteRefresh {
