@@ -83,7 +83,7 @@ fn too_many_prefixes_end_the_session_and_the_neighbour_is_left_alone() {
     assert_eq!((status.received, status.counters.established), (0, 1));
     assert_eq!(
         status.last_error.as_deref(),
-        Some("sent: maximum number of prefixes reached (6/1): more than 2 prefixes of ipv4")
+        Some("sent: maximum number of prefixes reached (6/1): 2 of ipv4: more than 2 prefixes of ipv4")
     );
     assert_eq!(said(&net, &EXCEEDED), 1);
     let data = [6, 1, 0, 1, 1, 0, 0, 0, 2];
