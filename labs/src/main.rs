@@ -37,6 +37,9 @@ enum Command {
         /// Leave it up afterwards
         #[arg(long)]
         keep: bool,
+        /// Try all steps, also those behind one that does not hold
+        #[arg(long)]
+        all: bool,
     },
     /// Take the MASTER's power away under load, let it return, drain it; measure and draw what happens
     Failover(labs::failover::Options),
@@ -85,9 +88,9 @@ fn run(command: Command) -> Result<ExitCode> {
         }
         Command::Down { name } => labs::down(&Lab::load(name)?)?,
         Command::Exec { name, node, command } => return exec(&name, &node, &command),
-        Command::Test { names, keep } => {
+        Command::Test { names, keep, all } => {
             for name in names {
-                test(&name, keep)?;
+                test(&name, keep, all)?;
             }
         }
         Command::Failover(options) => {
@@ -139,10 +142,10 @@ fn exec(name: &std::path::Path, node: &str, words: &[String]) -> Result<ExitCode
         .map_or(ExitCode::FAILURE, ExitCode::from))
 }
 
-fn test(name: &std::path::Path, keep: bool) -> Result<()> {
+fn test(name: &std::path::Path, keep: bool, all: bool) -> Result<()> {
     let lab = Lab::load(name)?;
     let begin = Instant::now();
-    labs::test(&lab, keep)?;
+    labs::test(&lab, keep, all)?;
     eprintln!("lab {}: ok ({:.1} s)", lab.name(), begin.elapsed().as_secs_f64());
     Ok(())
 }

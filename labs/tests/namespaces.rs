@@ -380,7 +380,7 @@ text = ["1 received"]
 "#;
     std::fs::write(folder.lab.join("expected.toml"), steps).unwrap();
     let lab = Lab::load(&folder.lab).unwrap();
-    let error = labs::test(&lab, false).unwrap_err().to_string();
+    let error = labs::test(&lab, false, false).unwrap_err().to_string();
     assert!(
         error.contains("step 5 (still there)") && error.contains("diagnostics in"),
         "{error}"
@@ -414,7 +414,7 @@ text = ["sent"]
 "#
     );
     std::fs::write(folder.lab.join("expected.toml"), steps).unwrap();
-    labs::test(&Lab::load(&folder.lab)?, false)
+    labs::test(&Lab::load(&folder.lab)?, false, false)
 }
 
 /// Sixteen 0xff, as printf inside a shell inside TOML writes them.

@@ -21,7 +21,7 @@ fn run(name: &str) {
     build();
     let lab = Lab::load(name).unwrap_or_else(|error| panic!("{error}"));
     assert!(!lab.expected.is_empty(), "lab {name} expects nothing");
-    labs::test(&lab, false).unwrap_or_else(|error| panic!("{error}"));
+    labs::test(&lab, false, false).unwrap_or_else(|error| panic!("{error}"));
 }
 
 /// The programs of the nodes, in the profile of this test: cargo builds no other crate's programs
