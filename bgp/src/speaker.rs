@@ -211,11 +211,12 @@ impl Speaker {
 
     fn shutdown(&mut self, now: Instant, communication: &str) {
         self.stopped = true;
+        // First, or every neighbour that goes would be weighed against those that go next.
+        self.shared.loc_rib.close();
         let notification = Cease::AdministrativeShutdown.with_communication(communication);
         self.each(now, |peer, shared| {
             peer.disable(now, shared, notification.clone())
         });
-        self.shared.loc_rib.close();
     }
 
     pub fn poll_output(&mut self) -> Option<Output> {

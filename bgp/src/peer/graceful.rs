@@ -126,6 +126,9 @@ impl Peer {
             return;
         }
         if long_lived {
+            // Nor are the routes of the session in between any better than the others.
+            let changed = self.adj_rib_in.long_lived(family);
+            self.imported(shared, &changed);
             return;
         }
         let wait = Wait {
