@@ -8,7 +8,7 @@ use std::time::Duration;
 use bgp::wire::{Encoding, Message, RouteRefresh};
 use bgp::{
     Announcement, ConnectionId, Direction, Event, Families, Family, GracefulRestart, Input, Output,
-    PeerConfig, PeerState, Policy, Preference, Speaker, SpeakerConfig,
+    PeerConfig, PeerState, Policy, Preference, RemoteAs, Speaker, SpeakerConfig,
 };
 use net::{Net, PEER};
 
@@ -248,6 +248,39 @@ fn an_operator_that_stops_a_neighbour_that_is_away_drops_its_routes() {
     );
     assert_eq!(counts(&net), (0, 0));
     assert_eq!(net.nodes[0].speaker.poll_timeout(), None);
+}
+
+#[test]
+fn a_neighbour_that_becomes_another_while_it_is_away_loses_its_routes() {
+    type Change = fn(&mut PeerConfig);
+    let changes: [(&str, usize, Change); 7] = [
+        ("address", 0, |config| {
+            config.address = "10.0.0.9".parse().unwrap();
+        }),
+        ("remote AS", 0, |config| config.remote_as = RemoteAs::Is(65009)),
+        ("families", 0, |config| config.families = Families::IPV6),
+        ("no helper", 0, |config| config.graceful_restart.helper = false),
+        ("the same AS in other words", 3, |config| {
+            config.remote_as = RemoteAs::External;
+        }),
+        ("connect retry", 3, |config| config.connect_retry = 2 * SECOND),
+        ("description", 3, |config| {
+            config.description = "router".to_owned()
+        }),
+    ];
+    // Waiting for the restart, and long-lived.
+    for away in [10 * MS, 30 * SECOND] {
+        for (name, kept, change) in changes {
+            let mut net = up(60);
+            restart(&mut net, true, true);
+            net.run(away);
+            assert_eq!(counts(&net), (3, 3), "{name}");
+            let mut config = config(&net, 0, 60);
+            change(&mut config);
+            net.input(0, Input::AddPeer(PEER, Box::new(config)));
+            assert_eq!(counts(&net), (kept, kept), "{name}");
+        }
+    }
 }
 
 fn connection(net: &Net) -> ConnectionId {

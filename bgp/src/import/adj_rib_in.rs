@@ -95,6 +95,11 @@ impl AdjRibIn {
         self.counts(family).accepted
     }
 
+    /// Of whom the paths come from.
+    pub(crate) fn remote_as(&self) -> Option<u32> {
+        self.neighbor.as_ref().map(|neighbor| neighbor.asn)
+    }
+
     pub(crate) fn get(&self, key: &PathKey) -> Option<&Path> {
         self.paths.get(key)
     }

@@ -93,6 +93,8 @@ impl Peer {
         }
         if consequences.session || !self.still_welcome(shared) {
             self.restart(now, shared);
+            // What has been kept is that of the neighbour as it was agreed on before.
+            self.drop_stale(shared);
             return;
         }
         if consequences.attempts {
@@ -109,14 +111,15 @@ impl Peer {
         }
     }
 
-    /// Whether the neighbour of an established session would be let in again.
+    /// Whether the neighbour of an established session would be let in again, or that whose routes are kept.
     fn still_welcome(&self, shared: &Shared) -> bool {
         let link = self.established().and_then(|connection| connection.state.link());
-        link.is_none_or(|link| {
-            self.config
-                .remote_as
-                .accepts(link.negotiated.asn, shared.config.local_as)
-        })
+        let asn = match link {
+            Some(link) => Some(link.negotiated.asn),
+            None if self.graceful.is_idle() => None,
+            None => self.adj_rib_in.remote_as(),
+        };
+        asn.is_none_or(|asn| self.config.remote_as.accepts(asn, shared.config.local_as))
     }
 
     fn restart(&mut self, now: Instant, shared: &mut Shared) {
