@@ -280,7 +280,7 @@ pub struct GracefulRestart {
     pub helper: bool,
     /// Ask the neighbour to keep what we have announced. Off for VIPs: a dead node must lose its traffic.
     pub restarter: bool,
-    /// How long the neighbour is asked to wait for us; 0..=4095 s.
+    /// How long the neighbour is asked to wait for us, and the longest that we wait for it; 0..=4095 s.
     pub restart_time: Duration,
     /// RFC 9494: how long stale routes are kept beyond the restart time, by either side; zero: not at all.
     /// At most 2^24 - 1 s.

@@ -10,7 +10,10 @@ mod net;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use bgp::{DynamicPeers, Input, Output, PeerConfig, PeerId, PeerState, RemoteAs};
+use bgp::{
+    Announcement, DynamicPeers, GracefulRestart, Input, Output, PeerConfig, PeerId, PeerState, Preference,
+    RemoteAs,
+};
 use net::{Net, PEER};
 
 const MS: Duration = Duration::from_millis(1);
@@ -136,6 +139,38 @@ fn a_neighbour_that_gets_a_name_is_no_longer_one_of_these() {
     assert_eq!(ids, [PEER]);
     assert!(net.run_until(5 * SECOND, both_established));
     assert!(!net.nodes[0].speaker.peers()[0].dynamic);
+}
+
+/// A neighbour that asks for its routes to be kept would hold its place meanwhile, and keep others out.
+#[test]
+fn one_whose_routes_nobody_uses_holds_no_place() {
+    let mut net = up();
+    let asks = PeerConfig {
+        graceful_restart: GracefulRestart {
+            restarter: true,
+            restart_time: Duration::from_secs(4095),
+            ..GracefulRestart::default()
+        },
+        ..net.config(1)
+    };
+    net.input(1, Input::AddPeer(PEER, Box::new(asks)));
+    let vip = Announcement {
+        prefix: "203.0.113.1/32".parse().unwrap(),
+        instance: 0,
+        healthy: true,
+        overrides: None,
+    };
+    net.input(1, Input::SetAnnouncements(vec![vip]));
+    let (instance, preference) = (0, Preference::Master);
+    net.input(1, Input::SetRole { instance, preference });
+    let told = |net: &Net| {
+        let peers = net.nodes[0].speaker.peers();
+        peers.first().is_some_and(|peer| peer.received == 1)
+    };
+    assert!(net.run_until(10 * SECOND, told));
+    net.crash(1, true);
+    net.run(SECOND);
+    assert!(net.nodes[0].speaker.peers().is_empty());
 }
 
 #[test]

@@ -283,6 +283,32 @@ fn a_neighbour_that_becomes_another_while_it_is_away_loses_its_routes() {
     }
 }
 
+#[test]
+fn a_neighbour_is_waited_for_no_longer_than_the_operator_wants() {
+    let mut net = up(0);
+    let mut patient = config(&net, 1, 0);
+    patient.graceful_restart.restart_time = 4000 * SECOND;
+    net.input(1, Input::AddPeer(PEER, Box::new(patient)));
+    assert!(net.run_until(20 * SECOND, |net| net.established() && counts(net) == (3, 0)));
+    restart(&mut net, true, true);
+    net.run(19 * SECOND);
+    assert_eq!(counts(&net), (3, 3));
+    net.run(2 * SECOND);
+    assert_eq!(counts(&net), (0, 0));
+}
+
+#[test]
+fn routes_that_nobody_uses_are_not_kept() {
+    let mut net = up(60);
+    let mut config = config(&net, 0, 60);
+    config.import = Some(Arc::new(Policy::none()));
+    net.input(0, Input::AddPeer(PEER, Box::new(config)));
+    assert!(net.established());
+    restart(&mut net, true, true);
+    assert_eq!(counts(&net), (0, 0));
+    assert_eq!(stale_events(&net), [false; 0]);
+}
+
 fn connection(net: &Net) -> ConnectionId {
     let up = |output: &Output| {
         if let Output::PeerUp { connection, .. } = output {

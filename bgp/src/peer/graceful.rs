@@ -87,13 +87,14 @@ impl Peer {
         }
     }
 
-    /// How long routes of the family are kept: for a restart, and beyond it.
+    /// How long routes of the family are kept: for a restart, and beyond it. The neighbour says how long it may
+    /// take; how long we wait at the most (RFC 4724 section 4.2) is our own affair, as is what we ask for ourselves.
     fn retention(&self, family: Family, negotiated: &Negotiated) -> Option<(Duration, Duration)> {
         let restart = negotiated.restart.as_ref()?;
         let seconds = |seconds| Duration::from_secs(u64::from(seconds));
         let time = negotiated
             .restart_family(family)
-            .map(|_| seconds(u32::from(restart.time)));
+            .map(|_| seconds(u32::from(restart.time)).min(self.config.graceful_restart.restart_time));
         let long_lived = negotiated
             .long_lived_family(family)
             .map(|item| seconds(item.time).min(self.config.graceful_restart.long_lived_time));
@@ -119,12 +120,13 @@ impl Peer {
             // RFC 4724 section 4.2: what is stale from the restart before goes.
             self.sweep(shared, family);
         }
-        self.adj_rib_in.mark_stale(family);
-        let count = self.adj_rib_in.stale(family);
-        if count == 0 {
-            self.graceful.waits.remove(&family);
+        if self.adj_rib_in.accepted(family) == 0 {
+            // Nothing that packets follow: no reason to wait, nor to hold the place of a dynamic neighbour.
+            self.drop_family(shared, family);
             return;
         }
+        self.adj_rib_in.mark_stale(family);
+        let count = self.adj_rib_in.stale(family);
         if long_lived {
             // Nor are the routes of the session in between any better than the others.
             let changed = self.adj_rib_in.long_lived(family);
