@@ -45,6 +45,8 @@ pub(crate) struct Peer {
     held: bool,
     /// Left alone until then: it exceeded its maximum of prefixes.
     pub(crate) idle_hold: Option<Instant>,
+    /// Disabled for that, without an end.
+    overflowed: bool,
     pub(crate) bfd: BfdState,
     pub(crate) rib: AdjRibOut,
     pub(crate) adj_rib_in: AdjRibIn,
@@ -68,6 +70,7 @@ impl Peer {
             retry: Retry::default(),
             held: false,
             idle_hold: None,
+            overflowed: false,
             bfd: BfdState::Unknown,
             rib: AdjRibOut::default(),
             adj_rib_in: AdjRibIn::default(),
@@ -114,6 +117,7 @@ impl Peer {
 
     /// ManualStart, or the end of the idle hold before its time.
     pub(crate) fn enable(&mut self, now: Instant, shared: &mut Shared) {
+        self.overflowed = false;
         let idle = self.idle_hold.take().is_some();
         if !std::mem::replace(&mut self.enabled, true) || idle {
             self.retry.forgive();
@@ -125,6 +129,7 @@ impl Peer {
     pub(crate) fn disable(&mut self, now: Instant, shared: &mut Shared, notification: Notification) {
         self.enabled = false;
         self.held = false;
+        self.overflowed = false;
         self.idle_hold = None;
         self.retry = Retry::default();
         self.close_all(now, shared, &Failure::notify(notification));

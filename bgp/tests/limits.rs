@@ -2,6 +2,7 @@
 #![allow(clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
 mod net;
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,13 +16,17 @@ const MS: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
 
 fn announce(net: &mut Net, count: u8) {
+    announce_these(net, 0..count);
+}
+
+fn announce_these(net: &mut Net, last: Range<u8>) {
     let vip = |last: u8| Announcement {
         prefix: format!("203.0.113.{last}/32").parse().unwrap(),
         instance: 0,
         healthy: true,
         overrides: None,
     };
-    net.input(1, Input::SetAnnouncements((0..count).map(vip).collect()));
+    net.input(1, Input::SetAnnouncements(last.map(vip).collect()));
 }
 
 fn limited(net: &Net, limits: MaxPrefixes) -> PeerConfig {
@@ -161,6 +166,67 @@ fn a_limit_that_is_lowered_counts_at_once() {
     let config = limited(&net, limits(2));
     net.input(0, Input::AddPeer(PEER, Box::new(config)));
     assert!(idle(&net));
+}
+
+fn limit(net: &mut Net, limits: MaxPrefixes) {
+    let config = limited(net, limits);
+    net.input(0, Input::AddPeer(PEER, Box::new(config)));
+}
+
+#[test]
+fn a_limit_that_is_raised_lets_the_neighbour_in_again() {
+    for idle_hold in [Some(3600 * SECOND), None] {
+        let limits = |limit| MaxPrefixes {
+            idle_hold,
+            ..limits(limit)
+        };
+        let mut net = pair(limits(2), 3);
+        assert!(net.run_until(5 * SECOND, idle));
+        limit(&mut net, limits(1));
+        net.run(120 * SECOND);
+        assert!(idle(&net), "a lower one does not");
+        limit(&mut net, limits(3));
+        let back = |net: &Net| net.established() && net.status(0).received == 3;
+        assert!(net.run_until(5 * SECOND, back), "{idle_hold:?}");
+        // What the operator has stopped, no limit starts.
+        let communication = String::new();
+        let peer = PEER;
+        net.input(0, Input::Disable { peer, communication });
+        limit(&mut net, limits(9));
+        net.run(60 * SECOND);
+        assert!(idle(&net));
+    }
+    // Nor does it matter that another session is wanted at the same time.
+    let mut net = pair(limits(2), 3);
+    assert!(net.run_until(5 * SECOND, idle));
+    let mut config = limited(&net, limits(3));
+    config.hold_time = 30 * SECOND;
+    net.input(0, Input::AddPeer(PEER, Box::new(config)));
+    assert!(net.run_until(5 * SECOND, Net::established));
+}
+
+#[test]
+fn a_limit_that_is_raised_brings_back_what_was_ignored() {
+    let warn = |limit| MaxPrefixes {
+        warn_only: true,
+        ..limits(limit)
+    };
+    let mut net = pair(warn(2), 5);
+    assert!(net.run_until(5 * SECOND, Net::established));
+    net.run(SECOND);
+    assert_eq!(net.status(0).received, 2);
+    // Room, but nobody says the others again.
+    announce_these(&mut net, 1..5);
+    net.run(SECOND);
+    assert_eq!(net.status(0).received, 1);
+    limit(&mut net, warn(10));
+    net.run(SECOND);
+    let status = net.status(0);
+    assert_eq!((status.received, status.counters.flaps), (4, 0));
+    // Asked once, for the family that it was about.
+    limit(&mut net, warn(20));
+    net.run(SECOND);
+    assert_eq!(net.status(1).counters.refreshes_in, 1);
 }
 
 fn strict(net: &mut Net, hold: u64) {

@@ -4,7 +4,7 @@
 //! difference, judged again on our side, or only remembered.
 use std::time::Instant;
 
-use crate::config::{BfdMode, Families, PeerConfig};
+use crate::config::{BfdMode, PeerConfig};
 use crate::io::Cause;
 use crate::peer::Peer;
 use crate::session::{Failure, State};
@@ -23,7 +23,7 @@ struct Consequences {
     export: bool,
     /// Judge again what the neighbour has announced.
     import: bool,
-    /// Count again what the neighbour has announced.
+    /// Count again what the neighbour has announced, and let it in again or ask for what is missing.
     limits: bool,
 }
 
@@ -95,8 +95,16 @@ impl Peer {
             self.restart(now, shared);
             // What has been kept is that of the neighbour as it was agreed on before.
             self.drop_stale(shared);
-            return;
+        } else {
+            self.adapt(now, shared, consequences);
         }
+        if consequences.limits {
+            self.limits_changed(now, shared, &old.max_prefixes);
+        }
+    }
+
+    /// What does not need another session.
+    fn adapt(&mut self, now: Instant, shared: &mut Shared, consequences: Consequences) {
         if consequences.attempts {
             self.restart_attempts(now, shared);
         }
@@ -105,9 +113,6 @@ impl Peer {
         }
         if consequences.export {
             self.announce(now, shared, Cause::Configuration);
-        }
-        if consequences.limits {
-            self.check_limits(now, shared, Families::default());
         }
     }
 
