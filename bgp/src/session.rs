@@ -305,7 +305,8 @@ fn established(
         Message::Keepalive => link.arm_hold(now),
         Message::Update(decoded) => {
             link.arm_hold(now);
-            actions.push(Action::Routes(decoded));
+            // RFC 4760 section 8: a family that was not agreed on is ignored.
+            actions.push(Action::Routes(decoded.only(link.negotiated.families)));
         }
         Message::RouteRefresh(refresh) => actions.extend(refreshed(&link.negotiated, refresh)),
         Message::Open(_) | Message::Notification(_) => {

@@ -763,6 +763,27 @@ fn without_a_policy_nothing_is_imported_and_it_is_told() {
     assert_eq!(rejected, 0, "nothing was asked for");
 }
 
+/// RFC 4760 section 8: what was not agreed on is neither taken nor taken away, and the session goes on.
+#[test]
+fn families_that_were_not_agreed_on_are_ignored() {
+    let both = BTreeSet::from([0, 8]);
+    for family in Family::ALL {
+        let mut node = Node::new(1);
+        let mut families = Families::default();
+        families.insert(family);
+        node.configure_with(0, 1, |config| config.families = families);
+        node.up(0);
+        node.say(0, &updates(&both, &plain(0, 3)));
+        let received = node.routes(Table::Received);
+        let found: Vec<Family> = received.iter().map(|row| Family::of(&row.prefix)).collect();
+        assert_eq!(found, [family]);
+        assert_eq!((node.kernel.len(), node.tracked.len()), (1, 1));
+        node.say(0, &[withdrawal(&both)]);
+        assert_eq!((node.kernel.len(), node.routes(Table::Received).len()), (0, 0));
+        assert_eq!(node.speaker.peers()[0].state, PeerState::Established);
+    }
+}
+
 /// The policy of the running session changes: no session ends, and the kernel follows.
 #[test]
 fn another_policy_needs_no_new_session() {

@@ -7,7 +7,7 @@ use super::error::{DecodeError, ErrorKind};
 use super::prefix::{self, Nlri};
 use super::reader::Reader;
 use super::table::{self, Effect, Scope, Value};
-use crate::config::Family;
+use crate::config::{Families, Family};
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Update {
@@ -105,6 +105,29 @@ impl Decoded {
             }
         });
         self.update.nlri.iter().chain(multiprotocol).copied()
+    }
+
+    /// Without the prefixes of other families. What is left of their markers of an end is theirs still.
+    pub(crate) fn only(mut self, families: Families) -> Self {
+        if families == Families::BOTH {
+            return self;
+        }
+        if !families.ipv4 {
+            self.update.withdrawn.clear();
+            self.update.nlri.clear();
+        }
+        for attribute in &mut self.update.attributes {
+            if let Attribute::MpReach(reach) = attribute
+                && !families.contains(reach.family)
+            {
+                reach.prefixes.clear();
+            } else if let Attribute::MpUnreach(unreach) = attribute
+                && !families.contains(unreach.family)
+            {
+                unreach.prefixes.clear();
+            }
+        }
+        self
     }
 
     /// The marker that all routes of a family have been told (RFC 4724 section 2).
