@@ -159,6 +159,10 @@ pub enum Community {
     Large([u32; 3]),
 }
 
+/// Octets that are kept of attributes this speaker does not know. It passes no route on, and shows them to monitoring
+/// stations only: a neighbour must not be able to have us remember 64 KiB for each of its prefixes.
+const UNKNOWN: usize = 256;
+
 /// The flag of attributes that are passed on (RFC 4271 section 4.3).
 const TRANSITIVE: u8 = 0x40;
 
@@ -178,7 +182,7 @@ pub struct PathAttributes {
     pub cluster_list: Vec<Ipv4Addr>,
     /// RFC 9234 section 5.
     pub only_to_customer: Option<u32>,
-    /// Optional transitive ones that this speaker does not know, as received.
+    /// Optional transitive ones that this speaker does not know, as received, as far as they are short.
     pub unknown: Vec<Attribute>,
 }
 
@@ -209,6 +213,7 @@ impl PathAttributes {
         let mut this = PathAttributes::default();
         let mut as4_path = None;
         let mut as4_aggregator = None;
+        let mut room = UNKNOWN;
         for attribute in &decoded.update.attributes {
             match attribute {
                 Attribute::Origin(origin) => this.origin = *origin,
@@ -226,8 +231,12 @@ impl PathAttributes {
                 Attribute::As4Path(segments) => as4_path = Some(segments),
                 Attribute::As4Aggregator(aggregator) => as4_aggregator = Some(*aggregator),
                 Attribute::NextHop(_) | Attribute::MpReach(_) | Attribute::MpUnreach(_) => {}
-                Attribute::Other { flags, .. } => {
-                    if flags & TRANSITIVE != 0 && !matches!(attribute.code(), 14 | 15) {
+                Attribute::Other { flags, value, .. } => {
+                    let passed_on = flags & TRANSITIVE != 0 && !matches!(attribute.code(), 14 | 15);
+                    // An attribute without a value takes room, too.
+                    let rest = room.checked_sub(value.len() + size_of::<Attribute>());
+                    if let Some(rest) = rest.filter(|_| passed_on) {
+                        room = rest;
                         this.unknown.push(attribute.clone());
                     }
                 }
@@ -248,6 +257,24 @@ impl PathAttributes {
         if let Some(path) = path {
             self.as_path.merge_four_octets(path);
         }
+    }
+
+    /// What they take in memory. Whoever keeps what neighbours say counts this, not routes: an UPDATE may be long.
+    pub(crate) fn octets(&self) -> usize {
+        let segments: usize = self
+            .as_path
+            .0
+            .iter()
+            .map(|it| size_of_val(it) + size_of_val(&*it.asns))
+            .sum();
+        let unknown = if self.unknown.is_empty() { 0 } else { UNKNOWN };
+        size_of::<Self>()
+            + segments
+            + unknown
+            + size_of_val(&*self.communities)
+            + size_of_val(&*self.extended_communities)
+            + size_of_val(&*self.large_communities)
+            + size_of_val(&*self.cluster_list)
     }
 
     pub fn has(&self, community: Community) -> bool {

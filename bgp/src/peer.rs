@@ -21,6 +21,7 @@ mod bfd;
 mod ending;
 mod graceful;
 mod limits;
+mod memory;
 mod monitor;
 mod reading;
 mod refresh;
@@ -43,7 +44,7 @@ pub(crate) struct Peer {
     retry: Retry,
     /// BFD took the session down: nothing is connected nor accepted until it is up, or the retry timer is due.
     held: bool,
-    /// Left alone until then: it exceeded its maximum of prefixes.
+    /// Left alone until then: it exceeded its maximum of prefixes, or of what is remembered of it.
     pub(crate) idle_hold: Option<Instant>,
     /// Disabled for that, without an end.
     overflowed: bool,

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 
-use super::intern::Interner;
+use super::intern::{Interner, Octets};
 use super::judge::{Neighbor, Rejection};
 use crate::attributes::PathAttributes;
 use crate::config::{Families, Family};
@@ -33,6 +33,18 @@ pub(crate) struct Received {
     pub(crate) next_hop: IpAddr,
     /// RFC 2545 section 3.
     pub(crate) link_local: Option<Ipv6Addr>,
+}
+
+impl Octets for PathAttributes {
+    fn octets(&self) -> usize {
+        PathAttributes::octets(self)
+    }
+}
+
+impl Octets for Received {
+    fn octets(&self) -> usize {
+        size_of::<Self>()
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -196,6 +208,18 @@ impl AdjRibIn {
         let after = path.accepted;
         let counts = self.counts_mut(Family::of(&key.0));
         counts.accepted = counts.accepted + usize::from(after) - usize::from(before);
+    }
+
+    /// What the attributes of paths take, received ones and what the policy made of them, is more than half of
+    /// `octets` even without those that no path has any more. Those may take the other half, so that they are looked
+    /// for only after as much has been received anew.
+    pub(crate) fn is_heavy(&mut self, octets: usize) -> bool {
+        if self.attributes.octets() <= octets {
+            return false;
+        }
+        self.routes.sweep();
+        self.attributes.sweep();
+        self.attributes.octets() > octets / 2
     }
 
     fn received(

@@ -267,6 +267,7 @@ fn by_decree(sent: &Notification) -> bool {
         Cease::AdministrativeShutdown,
         Cease::PeerDeconfigured,
         Cease::OtherConfigurationChange,
+        Cease::OutOfResources,
         Cease::BfdDown,
     ];
     is_one_of(sent, &decrees)
@@ -276,6 +277,7 @@ fn by_decree(sent: &Notification) -> bool {
 pub(super) fn last_word(notification: &Notification, negotiated: Option<&Negotiated>) -> Notification {
     let for_good = [
         Cease::MaximumPrefixes,
+        Cease::OutOfResources,
         Cease::AdministrativeShutdown,
         Cease::PeerDeconfigured,
     ];

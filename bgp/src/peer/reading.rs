@@ -53,6 +53,7 @@ impl Peer {
         self.imported(shared, &updated.changed);
         self.report_faults(shared, decoded);
         self.check_limits(now, shared, updated.beyond);
+        self.check_memory(now, shared);
     }
 
     fn report_faults(&mut self, shared: &mut Shared, decoded: &Decoded) {
