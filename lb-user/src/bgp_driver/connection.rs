@@ -45,16 +45,13 @@ pub(super) enum SocketEvent {
     Accepted {
         stream: TcpStream,
         remote: SocketAddr,
+        /// By which it was judged.
+        transport: Box<Transport>,
     },
     /// There is something to read, or room to write what waits.
-    Ready {
-        connection: ConnectionId,
-    },
+    Ready { connection: ConnectionId },
     /// A router advertisement came in on an interface with an unnumbered neighbour.
-    Router {
-        interface: String,
-        router: Router,
-    },
+    Router { interface: String, router: Router },
 }
 
 /// What every connection needs of the driver.

@@ -481,6 +481,38 @@ mod tests {
         driver.command(put(true));
         assert_eq!(state(&driver), BfdState::Unknown);
     }
+
+    /// The listener has judged the connection, and before it was its turn the neighbour was given a key.
+    #[test]
+    fn a_connection_judged_under_the_old_configuration_is_closed() {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        let local = tokio::task::LocalSet::new();
+        local.block_on(&runtime, async {
+            let remote = IpAddr::from([127, 0, 0, 1]);
+            let listener = tokio::net::TcpListener::bind((remote, 0)).await.unwrap();
+            let mut driver = driver();
+            let old = passive(remote);
+            let mut new = old.clone();
+            new.transport.authentication = Some(bgp::Authentication::Md5(bgp::Secret("secret".to_owned())));
+            driver.command(Command::PutNeighbor(Box::new(Neighbor {
+                key: remote.into(),
+                peer: new.clone(),
+            })));
+            let _neighbour = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+            let (stream, from) = listener.accept().await.unwrap();
+            driver.accepted(stream, from, &old.transport);
+            assert!(driver.connections.is_empty());
+
+            let _neighbour = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+            let (stream, from) = listener.accept().await.unwrap();
+            driver.accepted(stream, from, &new.transport);
+            assert_eq!(driver.connections.len(), 1);
+        });
+    }
+
     /// A neighbour that does not read costs the bound of the queue, then its connection: not the map entry alone.
     #[test]
     fn a_neighbour_that_does_not_read_loses_its_connection() {
@@ -499,7 +531,7 @@ mod tests {
                 key: remote.into(),
                 peer: passive(remote),
             })));
-            driver.accepted(stream, from);
+            driver.accepted(stream, from, &passive(remote).transport);
             let connection = *driver.connections.first_key_value().unwrap().0;
             let message = vec![0; 1 << 20];
             for _ in 0..64 {
@@ -543,7 +575,7 @@ mod tests {
                 key: remote.into(),
                 peer: passive(remote),
             })));
-            driver.accepted(stream, from);
+            driver.accepted(stream, from, &passive(remote).transport);
             let connection = *driver.connections.first_key_value().unwrap().0;
             let message = vec![0; 1 << 20];
             let mut waited = None;

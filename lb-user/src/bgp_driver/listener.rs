@@ -12,7 +12,7 @@ use std::os::fd::AsFd;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use bgp::Authentication;
+use bgp::{Authentication, Transport};
 use ipnet::IpNet;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
@@ -187,12 +187,16 @@ async fn serve(listener: Rc<Listener>, entrance: Rc<RefCell<Entrance>>, events: 
             }
         };
         let verdict = entrance.borrow_mut().judge(&listener, &stream, remote);
-        if verdict.is_err() {
+        let Ok(transport) = verdict else {
             // At once and without a state that lingers: a flood must not cost ports and memory.
             let _ = SockRef::from(&stream).set_linger(Some(Duration::ZERO));
             continue;
-        }
-        let accepted = SocketEvent::Accepted { stream, remote };
+        };
+        let accepted = SocketEvent::Accepted {
+            stream,
+            remote,
+            transport: Box::new(transport),
+        };
         if events.send(accepted).await.is_err() {
             return;
         }
@@ -204,7 +208,12 @@ struct Refusal;
 
 impl Entrance {
     /// Whether the speaker may hear of the connection; its socket then has what the neighbour needs.
-    fn judge(&mut self, listener: &Listener, stream: &TcpStream, remote: SocketAddr) -> Result<(), Refusal> {
+    fn judge(
+        &mut self,
+        listener: &Listener,
+        stream: &TcpStream,
+        remote: SocketAddr,
+    ) -> Result<Transport, Refusal> {
         let Some(guest) = self.guests.find(remote).cloned() else {
             self.refused.unknown += 1;
             self.stranger = Some(remote.ip());
@@ -227,7 +236,8 @@ impl Entrance {
         equip(stream, remote, &guest).map_err(|reason| {
             self.refused.unauthenticated += 1;
             self.refuse(remote, reason)
-        })
+        })?;
+        Ok(guest.transport)
     }
 
     fn refuse(&mut self, remote: SocketAddr, reason: String) -> Refusal {

@@ -199,7 +199,8 @@ impl Neighbors {
             scope: 0,
             transport: dynamic.template.transport.clone(),
         });
-        Guests(named.chain(templates).collect())
+        // Of two that are equally narrow the last one counts, for the speaker the one with a name.
+        Guests(templates.chain(named).collect())
     }
 
     /// The neighbour with a name that is at this address.

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use bgp::{ConnectionId, Input, PeerId, PeerState, Transport};
+use socket2::SockRef;
 use tokio::net::TcpStream;
 use tracing::debug;
 
@@ -21,7 +22,11 @@ impl Driver {
     pub(super) fn event(&mut self, event: SocketEvent) {
         match event {
             SocketEvent::Connected { connection, result } => self.connected(connection, result),
-            SocketEvent::Accepted { stream, remote } => self.accepted(stream, remote),
+            SocketEvent::Accepted {
+                stream,
+                remote,
+                transport,
+            } => self.accepted(stream, remote, &transport),
             SocketEvent::Ready { connection } => self.ready(connection),
             SocketEvent::Router { interface, router } => self.heard(&interface, router),
         }
@@ -96,11 +101,20 @@ impl Driver {
         }
     }
 
-    pub(super) fn accepted(&mut self, stream: TcpStream, remote: SocketAddr) {
+    /// `transport` is what the listener judged the connection by. The configuration may have changed since, and
+    /// the socket then lacks a key or a limit that the neighbour now has to have.
+    pub(super) fn accepted(&mut self, stream: TcpStream, remote: SocketAddr, transport: &Transport) {
         let Some(peer) = self.speaker.peer_for(remote) else {
             debug!(%remote, "no session for this neighbour now");
             return;
         };
+        let wanted = self.neighbors.told(peer);
+        let wanted = wanted.or_else(|| self.neighbors.template(remote.ip()));
+        if wanted.is_none_or(|config| config.transport != *transport) {
+            debug!(%remote, "the configuration has changed while the connection waited");
+            let _ = SockRef::from(&stream).set_linger(Some(Duration::ZERO));
+            return;
+        }
         let Ok(local) = stream.local_addr() else { return };
         self.neighbors.set_note(peer, None);
         let connection = self.speaker.allocate_connection();
