@@ -43,17 +43,19 @@ pub(super) fn limit(socket: BorrowedFd<'_>, ip: Ip, hops: Hops) -> io::Result<()
     set_least(socket, ip, least(hops))
 }
 
-/// For a listener: `all` are the neighbours that may come.
+/// For a listener: `all` are the neighbours that may come. Returns the least TTL it accepts.
 pub(super) fn limit_listener(
     socket: BorrowedFd<'_>,
     ip: Ip,
     all: impl Iterator<Item = Hops> + Clone,
-) -> io::Result<()> {
+) -> io::Result<u8> {
     // A neighbour that accepts 255 only would not see our SYN-ACK otherwise.
     if let Some(sent) = all.clone().map(sent).max() {
         set_sent(socket, ip, sent)?;
     }
-    set_least(socket, ip, all.map(least).min().unwrap_or(0))
+    let least = all.map(least).min().unwrap_or(0);
+    set_least(socket, ip, least)?;
+    Ok(least)
 }
 
 fn set_sent(socket: BorrowedFd<'_>, ip: Ip, ttl: u8) -> io::Result<()> {
@@ -77,8 +79,8 @@ pub(super) fn keep_syns(listener: BorrowedFd<'_>) -> io::Result<()> {
     socket_option::set_number(listener, libc::IPPROTO_TCP, libc::TCP_SAVE_SYN, 1)
 }
 
-/// The TTL with which the neighbour's SYN came. `None`: the kernel did not keep it (SYN cookies); what follows
-/// is judged by the socket all the same.
+/// The TTL with which the neighbour's SYN came. `None`: the kernel did not keep it (SYN cookies, which
+/// a flood causes).
 pub(super) fn of_syn(accepted: BorrowedFd<'_>) -> Option<u8> {
     let mut syn = [0; SYN];
     let length = socket_option::get(accepted, libc::IPPROTO_TCP, libc::TCP_SAVED_SYN, &mut syn).ok()?;

@@ -79,6 +79,31 @@ struct Bound {
     socket: Rc<TcpListener>,
     /// `Err`: why the kernel has not taken it.
     keys: BTreeMap<IpNet, (Authentication, Result<(), String>)>,
+    /// TTL of a SYN, below which the kernel drops it.
+    least: u8,
+}
+
+impl Bound {
+    fn new(socket: Rc<TcpListener>) -> Self {
+        Bound {
+            socket,
+            keys: BTreeMap::new(),
+            least: 0,
+        }
+    }
+
+    /// Closes what has connected and was not accepted yet. It came under less strict rules, and what it has sent
+    /// already would be read as if the new ones had let it through. Whoever is a neighbour comes again.
+    fn drain(&self) {
+        let listener = SockRef::from(&*self.socket);
+        // No more than these can have come before the new rules.
+        for _ in 0..=BACKLOG {
+            let Ok((stream, _)) = listener.accept() else {
+                return;
+            };
+            let _ = stream.set_linger(Some(Duration::ZERO));
+        }
+    }
 }
 
 impl Listeners {
@@ -126,9 +151,13 @@ impl Listener {
         let mut bound = self.bound.borrow_mut();
         let Some(bound) = bound.as_mut() else { return };
         let ipv4 = self.address.is_ipv4();
-        if let Err(error) = hops::limit_listener(bound.socket.as_fd(), ip(self.address), guests.hops(ipv4)) {
+        let limited = hops::limit_listener(bound.socket.as_fd(), ip(self.address), guests.hops(ipv4));
+        let least = limited.unwrap_or_else(|error| {
             warn!(address = %self.address, %error, "cannot limit the hops");
-        }
+            0
+        });
+        let mut stricter = least > bound.least;
+        bound.least = least;
         let wanted: BTreeMap<IpNet, &Authentication> = guests.keys(ipv4).collect();
         let socket = bound.socket.as_fd();
         bound.keys.retain(|net, (key, _)| {
@@ -144,11 +173,20 @@ impl Listener {
                 continue;
             }
             let state = authentication::install(socket, net, key);
+            stricter |= state.is_ok();
             if let Err(reason) = &state {
                 warn!(neighbor = %net, reason, "no key on the listener: the neighbour cannot connect");
             }
             bound.keys.insert(net, (key.clone(), state));
         }
+        if stricter {
+            bound.drain();
+        }
+    }
+
+    /// TTL of a SYN, below which the kernel drops it.
+    fn least(&self) -> u8 {
+        self.bound.borrow().as_ref().map_or(0, |bound| bound.least)
     }
 
     /// Why connections of this neighbour cannot be trusted.
@@ -166,10 +204,7 @@ impl Listener {
 async fn serve(listener: Rc<Listener>, entrance: Rc<RefCell<Entrance>>, events: mpsc::Sender<SocketEvent>) {
     let address = listener.address;
     let socket = Rc::new(bound(address).await);
-    *listener.bound.borrow_mut() = Some(Bound {
-        socket: Rc::clone(&socket),
-        keys: BTreeMap::new(),
-    });
+    *listener.bound.borrow_mut() = Some(Bound::new(Rc::clone(&socket)));
     listener.prepare(&entrance.borrow().guests);
     info!(%address, "listening for BGP");
     let mut budget = Budget::new(Instant::now(), RATE, RATE);
@@ -220,9 +255,9 @@ impl Entrance {
             return Err(Refusal);
         };
         let least = hops::least(guest.transport.hops);
-        if let Some(ttl) = hops::of_syn(stream.as_fd()).filter(|ttl| *ttl < least) {
+        if let Some(found) = too_far(hops::of_syn(stream.as_fd()), least, listener.least()) {
             self.refused.far += 1;
-            let reason = format!("it connected with TTL {ttl}, at least {least} is required (RFC 5082)");
+            let reason = format!("it connected with {found}, at least {least} is required (RFC 5082)");
             return Err(self.refuse(remote, reason));
         }
         if let Some(reason) = listener.without_key(&guest) {
@@ -261,6 +296,15 @@ impl Entrance {
             .entry(address)
             .or_insert_with(|| Budget::new(now, RATE_OF_ONE, BURST_OF_ONE));
         budget.take(now).is_ok()
+    }
+}
+
+/// What is wrong with the TTL of a SYN that the kernel has let through; one that is not known has at least what
+/// the listener asks for.
+fn too_far(of_syn: Option<u8>, least: u8, of_listener: u8) -> Option<String> {
+    match of_syn {
+        Some(ttl) => (ttl < least).then(|| format!("TTL {ttl}")),
+        None => (of_listener < least).then(|| "a TTL that the kernel did not keep (SYN flood)".to_owned()),
     }
 }
 
@@ -311,4 +355,71 @@ fn bind(address: SocketAddr) -> io::Result<std::net::TcpListener> {
     socket.listen(BACKLOG)?;
     socket.set_nonblocking(true)?;
     Ok(socket.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read as _;
+
+    use bgp::{Hops, Secret};
+
+    use super::*;
+
+    fn guests(hops: Hops, password: Option<&str>) -> Guests {
+        Guests(vec![Guest {
+            net: host(IpAddr::from([127, 0, 0, 1])),
+            scope: 0,
+            transport: Transport {
+                hops,
+                authentication: password.map(|word| Authentication::Md5(Secret(word.to_owned()))),
+                ..Transport::default()
+            },
+        }])
+    }
+
+    /// Whether one that had connected before the listener heard of these guests is still there to be accepted.
+    fn still_waits(before: &Guests, after: &Guests) -> bool {
+        let address = SocketAddr::from(([127, 0, 0, 1], 0));
+        let socket = Rc::new(TcpListener::from_std(bind(address).unwrap()).unwrap());
+        let listener = Listener {
+            address,
+            bound: RefCell::new(Some(Bound::new(Rc::clone(&socket)))),
+        };
+        listener.prepare(before);
+        let mut stream = std::net::TcpStream::connect(socket.local_addr().unwrap()).unwrap();
+        listener.prepare(after);
+        let waits = SockRef::from(&*socket).accept().is_ok();
+        if !waits {
+            let ended = stream.read(&mut [0; 1]);
+            assert!(ended.is_err(), "it was closed: {ended:?}");
+        }
+        waits
+    }
+
+    /// What it has sent by then is neither signed nor limited, and would be read all the same.
+    #[test]
+    fn whoever_connected_before_the_rules_became_stricter_has_to_come_again() {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        let _entered = runtime.enter();
+        let anybody = guests(Hops::Limit(64), None);
+        let near = guests(Hops::Security(1), None);
+        let signed = guests(Hops::Limit(64), Some("secret"));
+        assert!(!still_waits(&anybody, &near));
+        assert!(!still_waits(&anybody, &signed));
+        assert!(still_waits(&anybody, &anybody));
+        assert!(still_waits(&anybody, &Guests::default()));
+    }
+
+    /// A flood makes the kernel answer with cookies, and then it does not keep the SYN.
+    #[test]
+    fn a_ttl_that_is_not_known_is_what_the_listener_asks_for() {
+        assert_eq!(too_far(Some(255), 255, 0), None);
+        assert_eq!(too_far(Some(254), 255, 0).as_deref(), Some("TTL 254"));
+        assert!(too_far(None, 255, 254).is_some());
+        assert_eq!(too_far(None, 255, 255), None);
+        assert_eq!(too_far(None, 0, 0), None);
+    }
 }
