@@ -123,6 +123,8 @@ struct Common {
     board: StatusBoard,
     /// Random at each start.
     boot: u64,
+    /// An earlier daemon's data path has forwarded until now.
+    restarted: bool,
 }
 
 /// Runs until told to stop. `source` is read again on SIGHUP.
@@ -133,14 +135,16 @@ pub fn run(source: &Source, desired: Desired) -> Result<(), DaemonError> {
         warn!("{warning}");
     }
     interfaces::wait_for(&desired.fixed.datapath.interfaces).map_err(DaemonError::Interface)?;
-    let common = Common {
+    let mut common = Common {
         timeline: Timeline::new(),
         board: StatusBoard::new(),
         boot: rand::random(),
+        restarted: false,
     };
     common.timeline.record("start", [("node", node.clone().into())]);
     let vips = desired.services.keys().map(|key| key.vip).collect();
     let datapath = DataPath::start(&desired.fixed.datapath, &vips, common.board.clone())?;
+    common.restarted = datapath.adopted;
     privilege::drop_privileges()?;
 
     let datapath = datapath.spawn()?;
@@ -325,6 +329,8 @@ fn bgp_setup(
         speaker: SpeakerConfig {
             ladders: desired.speaker.ladders.clone(),
             multipath: configured.map_or(1, |bgp| bgp.multipath),
+            // RFC 4724 section 4.1: whoever starts with an empty table has restarted nothing, and has not forwarded.
+            restarting: common.restarted,
             ..SpeakerConfig::new(
                 configured.map_or(0, |bgp| bgp.local_as),
                 desired.fixed.node.router_id,

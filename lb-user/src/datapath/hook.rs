@@ -21,7 +21,7 @@ pub enum Attached {
 }
 
 impl Attached {
-    const ALL: [Attached; 3] = [Attached::Tcx, Attached::Xdp, Attached::XdpGeneric];
+    pub(super) const ALL: [Attached; 3] = [Attached::Tcx, Attached::Xdp, Attached::XdpGeneric];
 
     pub fn name(self) -> &'static str {
         match self {

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::net::IpAddr;
+use std::path::Path;
 
 use aya::programs::{Program, ProgramError, SchedClassifier, Xdp};
 use aya::{Ebpf, EbpfLoader};
@@ -22,10 +23,12 @@ use crate::desired::DataPath as Config;
 /// Loads and attaches everything. What a former daemon left is taken over; traffic does not notice.
 /// The addresses are known to the packet path before its first packet: those of a VIP that it does not know go to the
 /// local stack, which resets them (invariant I1).
-pub(super) fn load(config: &Config, vips: &BTreeSet<IpAddr>) -> Result<(Maps, Streams), DataPathError> {
+/// Says whether an earlier daemon's data path has forwarded until now.
+pub(super) fn load(config: &Config, vips: &BTreeSet<IpAddr>) -> Result<(Maps, Streams, bool), DataPathError> {
     check_capabilities()?;
     let pins = Pins::open(&config.pin_dir)?;
     check_layout(&pins)?;
+    let forwarding = has_forwarded(&pins.maps(), &pins.links(), &config.interfaces);
     let mut ebpf = open(&pins, config)?;
     // Before the maps are taken out: the instructions name them by descriptors of `ebpf`.
     load_programs(&mut ebpf)?;
@@ -71,7 +74,18 @@ pub(super) fn load(config: &Config, vips: &BTreeSet<IpAddr>) -> Result<(Maps, St
     hooks.remove_others(&config.interfaces)?;
     pin_programs(&pins, &mut ebpf)?;
     pins.remove_other_layouts();
-    Ok((maps, streams))
+    Ok((maps, streams, forwarding))
+}
+
+/// Every map is there, and on every interface a link that kept a program attached: nothing was missed while no
+/// daemon ran. Pins do not outlive a reboot.
+fn has_forwarded(maps: &Path, links: &Path, interfaces: &[String]) -> bool {
+    let attached = |interface: &String| {
+        Attached::ALL
+            .iter()
+            .any(|hook| links.join(format!("{interface}-{}", hook.name())).exists())
+    };
+    RECORDS.iter().all(|(name, _, _)| maps.join(name).exists()) && interfaces.iter().all(attached)
 }
 
 fn check_capabilities() -> Result<(), DataPathError> {
@@ -218,5 +232,30 @@ fn accept_own_source(interface: &str) {
             interface,
             "net.ipv4.conf.all.rp_filter is on: packets to neighbours that are not resolved may be dropped"
         );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn only_a_whole_data_path_has_forwarded() {
+        let (maps, links) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let interfaces = ["eth1".to_owned(), "eth2".to_owned()];
+        let forwarded = || has_forwarded(maps.path(), links.path(), &interfaces);
+        assert!(!forwarded(), "a first start");
+        for (name, _, _) in RECORDS {
+            fs::write(maps.path().join(name), "").unwrap();
+        }
+        assert!(!forwarded(), "maps without programs");
+        fs::write(links.path().join("eth1-xdp"), "").unwrap();
+        assert!(!forwarded(), "one interface is new");
+        fs::write(links.path().join("eth2-tcx"), "").unwrap();
+        assert!(forwarded());
+        fs::remove_file(maps.path().join(RECORDS[0].0)).unwrap();
+        assert!(!forwarded(), "a map is new");
     }
 }

@@ -50,6 +50,8 @@ pub struct DataPath {
     pub services: Services,
     pub flows: FlowTable,
     pub epoch: FibEpoch,
+    /// An earlier daemon's data path, taken over here, has forwarded until now.
+    pub adopted: bool,
     thread: FlowThread,
 }
 
@@ -60,13 +62,14 @@ impl DataPath {
         vips: &BTreeSet<IpAddr>,
         board: StatusBoard,
     ) -> Result<Self, DataPathError> {
-        let (maps, streams) = loader::load(config, vips)?;
+        let (maps, streams, adopted) = loader::load(config, vips)?;
         let maps = Arc::new(maps);
         let catalog = Arc::new(RwLock::default());
         let flows = FlowTable::new(Arc::clone(&maps), Arc::clone(&catalog));
         Ok(DataPath {
             services: Services::adopt(Arc::clone(&maps), catalog)?,
             epoch: FibEpoch(maps),
+            adopted,
             thread: FlowThread {
                 table: flows.clone(),
                 streams,
