@@ -16,7 +16,7 @@ mod policy;
 pub(super) use announce::Announce;
 pub(super) use bgp::{AoKey, Bgp, Family, GracefulRestart, MaxPrefixes, Neighbor, Role};
 pub(super) use ladder::{Ladder, Rung};
-pub(super) use policy::{Action, Matches, Origin, Policy, PreferenceName, Sets};
+pub(super) use policy::{Action, Matches, Origin, Policy, PreferenceName, Rule as PolicyRule, Sets};
 
 use super::values::{Floating, InterfaceName, Name, SocketMode, Time};
 

@@ -509,7 +509,7 @@ const REFUSED: &[Row] = &[
         "import = \"pods\"",
         "import = \"prepended\"",
         0,
-        "bgp.import: policy `prepended` uses match.instance, which only routes of this node have",
+        "bgp.import: policy `prepended` is for export only: it uses match.instance, which only routes of this node have",
     ),
     (
         "listen-port = 1791",
@@ -1096,6 +1096,15 @@ const REFUSED: &[Row] = &[
     ),
     ("origin = \"egp\"", "origin = \"bgp\"", 0, "unknown variant `bgp`"),
 ];
+
+#[test]
+fn the_own_address_as_next_hop_is_for_export() {
+    let text = FULL.replacen("match.origin = \"igp\"", "set.next-hop = \"self\"", 1);
+    let reason = parse("full.toml", &text).unwrap_err().to_string();
+    let wanted = "bgp.import: policy `pods` is for export only: it uses set.next-hop = \"self\"";
+    assert!(reason.contains(wanted), "{reason}");
+    assert!(parse("full.toml", &text.replacen("import = \"pods\"", "", 1)).is_ok());
+}
 
 #[test]
 fn wrong_keys_are_refused_with_line_and_reason() {

@@ -15,8 +15,8 @@ use crate::desired::Instance;
 
 struct Entry {
     policy: Arc<Policy>,
-    /// The key that makes it useless for import.
-    export_only: Option<&'static str>,
+    /// The key that makes it useless for import, and why.
+    export_only: Option<(&'static str, &'static str)>,
 }
 
 pub(super) struct Policies {
@@ -46,10 +46,7 @@ impl Policies {
                 continue;
             }
             let rules = rules(policy, instances, findings);
-            let export_only = policy
-                .rule
-                .iter()
-                .find_map(|rule| export_only(&rule.get_ref().matches));
+            let export_only = policy.rule.iter().find_map(|rule| export_only(rule.get_ref()));
             let entry = Entry {
                 policy: Arc::new(Policy {
                     name: name.clone(),
@@ -88,8 +85,8 @@ impl Policies {
             return None;
         };
         self.used.borrow_mut().insert(name.clone());
-        if let (Direction::In, Some(matched)) = (direction, entry.export_only) {
-            let reason = format!("policy `{name}` uses {matched}, which only routes of this node have");
+        if let (Direction::In, Some((used, why))) = (direction, entry.export_only) {
+            let reason = format!("policy `{name}` is for export only: it uses {used}, {why}");
             findings.refuse(at, key, reason);
         }
         Some(Arc::clone(&entry.policy))
@@ -107,11 +104,16 @@ impl Policies {
     }
 }
 
-fn export_only(matches: &file::Matches) -> Option<&'static str> {
-    if matches.instance.is_some() {
-        return Some("match.instance");
+fn export_only(rule: &file::PolicyRule) -> Option<(&'static str, &'static str)> {
+    const OWN: &str = "which only routes of this node have";
+    let next_hop = rule.set.as_ref().and_then(|set| set.get_ref().next_hop.as_ref());
+    let itself = next_hop.is_some_and(|at| at.get_ref().0 == NextHopSet::Own);
+    match (&rule.matches.instance, &rule.matches.role) {
+        (Some(_), _) => Some(("match.instance", OWN)),
+        (None, Some(_)) => Some(("match.role", OWN)),
+        // Installed, such a route would lead from this node to itself.
+        (None, None) => itself.then_some(("set.next-hop = \"self\"", "and this node is not on its own way")),
     }
-    matches.role.as_ref().map(|_| "match.role")
 }
 
 fn rules(
