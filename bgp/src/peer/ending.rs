@@ -2,7 +2,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::graceful::last_word;
+use super::graceful::{is_one_of, last_word};
 use super::limits::Warned;
 use crate::collision::{self, Identity, Initiator, Phase, Verdict};
 use crate::connection::Connection;
@@ -135,8 +135,9 @@ impl Peer {
             .is_some()
             .then(|| now.saturating_duration_since(self.since));
         // Of two connections that crossed, one always ends; that says nothing about the neighbour.
-        let collided = Notification::from(Cease::Collision);
-        if failure.received.as_ref() != Some(&collided) {
+        // Some add a text to it.
+        let collided = |received: &Notification| is_one_of(received, &[Cease::Collision]);
+        if !failure.received.as_ref().is_some_and(collided) {
             self.retry.failed(lived);
         }
         self.last_error = Some(failure.reason.clone());

@@ -289,7 +289,8 @@ pub(super) fn last_word(notification: &Notification, negotiated: Option<&Negotia
     }
 }
 
-fn is_one_of(notification: &Notification, ceases: &[Cease]) -> bool {
+/// Whatever data it has.
+pub(super) fn is_one_of(notification: &Notification, ceases: &[Cease]) -> bool {
     ceases.iter().any(|cease| {
         let cease = Notification::from(*cease);
         (cease.code, cease.subcode) == (notification.code, notification.subcode)
