@@ -1,7 +1,10 @@
 //! Telling a neighbour its routes: table, difference, messages.
 use std::net::IpAddr;
+use std::ops::Bound;
 use std::sync::Arc;
 use std::time::Instant;
+
+use ipnet::IpNet;
 
 use super::audience::{Audience, NextHop, Offer};
 use super::changes::Changes;
@@ -13,7 +16,7 @@ use crate::io::{Cause, ConnectionId, Direction, Event, Output};
 use crate::peer::Peer;
 use crate::session::{Link, State};
 use crate::speaker::Shared;
-use crate::status::{RouteQuery, RouteStatus};
+use crate::status::RouteStatus;
 use crate::wire::Encoding;
 
 /// What one neighbour has been told; nothing before the first announcement.
@@ -174,22 +177,10 @@ impl Peer {
         }
     }
 
-    /// What it has been told, in the order of the prefixes, as far as it is asked for.
-    pub(crate) fn advertised(&self, query: &RouteQuery) -> Vec<RouteStatus> {
-        let after = query.after.map(|(prefix, peer, _)| (prefix, peer));
-        let asked = |prefix: &ipnet::IpNet| {
-            query.family.is_none_or(|family| family == Family::of(prefix))
-                && query.within.is_none_or(|within| within.contains(prefix))
-                && after.is_none_or(|after| (*prefix, self.id) > after)
-        };
-        let mut rows = Vec::new();
-        for (cell, route) in self.rib.told.iter().flat_map(|table| table.announced()) {
-            let prefixes = cell.list.iter().filter(asked).take(query.limit);
-            rows.extend(prefixes.map(|prefix| (prefix, route)));
-        }
-        rows.sort_unstable_by_key(|(prefix, _)| *prefix);
-        rows.truncate(query.limit);
-        let row = |(prefix, route): (ipnet::IpNet, &Arc<super::audience::Route>)| RouteStatus {
+    /// What it has been told from `first` on, in the order of the prefixes.
+    pub(crate) fn advertised(&self, first: Bound<IpNet>) -> impl Iterator<Item = RouteStatus> {
+        let routes = self.rib.told.iter().flat_map(move |table| table.from(first));
+        routes.map(|(prefix, route)| RouteStatus {
             peer: self.id,
             prefix,
             path_id: 0,
@@ -199,7 +190,6 @@ impl Peer {
             stale: false,
             best: false,
             reason: None,
-        };
-        rows.into_iter().map(row).collect()
+        })
     }
 }

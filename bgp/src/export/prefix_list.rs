@@ -3,6 +3,7 @@
 //! A host route of IPv4 takes five octets, filling a message is copying, and whoever wants to read them decodes
 //! them on the way. Immutable once it is shared.
 use std::net::{Ipv4Addr, Ipv6Addr};
+use std::ops::Bound;
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
@@ -15,7 +16,12 @@ pub(crate) struct PrefixList {
     len: usize,
     /// All of them take equally many octets, so that a place among them is a matter of arithmetic.
     uniform: bool,
+    /// Where each `STRIDE`th prefix begins, so that reading can begin in the middle.
+    marks: Vec<usize>,
 }
+
+/// Few enough to be read in vain, and enough that marks are nothing beside the prefixes.
+const STRIDE: usize = 128;
 
 impl PrefixList {
     pub(crate) fn new(family: Family) -> Self {
@@ -24,6 +30,7 @@ impl PrefixList {
             bytes: Vec::new(),
             len: 0,
             uniform: true,
+            marks: Vec::new(),
         }
     }
 
@@ -32,6 +39,9 @@ impl PrefixList {
         let bits = prefix.prefix_len();
         if let Some(first) = self.bytes.first() {
             self.uniform &= octets(*first) == octets(bits);
+        }
+        if self.len.is_multiple_of(STRIDE) {
+            self.marks.push(self.bytes.len());
         }
         self.bytes.push(bits);
         let used = octets(bits) - 1;
@@ -59,9 +69,29 @@ impl PrefixList {
     }
 
     pub(crate) fn iter(&self) -> Prefixes<'_> {
+        self.at(0)
+    }
+
+    /// Those from `first` on. Costs bisection and less than `STRIDE` prefixes, wherever that is.
+    pub(crate) fn from(&self, first: Bound<IpNet>) -> impl Iterator<Item = IpNet> + use<'_> {
+        self.near(first)
+            .skip_while(move |prefix| is_before(prefix, first))
+    }
+
+    /// From the last mark that is not behind `first`.
+    fn near(&self, first: Bound<IpNet>) -> Prefixes<'_> {
+        let before = |mark: &usize| {
+            let prefix = self.at(*mark).next();
+            prefix.is_some_and(|prefix| is_before(&prefix, first))
+        };
+        let index = self.marks.partition_point(before).saturating_sub(1);
+        self.at(self.marks.get(index).copied().unwrap_or_default())
+    }
+
+    fn at(&self, offset: usize) -> Prefixes<'_> {
         Prefixes {
             family: self.family,
-            rest: &self.bytes,
+            rest: self.bytes.get(offset..).unwrap_or_default(),
         }
     }
 
@@ -80,6 +110,14 @@ impl PrefixList {
             end += next(end);
         }
         end
+    }
+}
+
+fn is_before(prefix: &IpNet, first: Bound<IpNet>) -> bool {
+    match first {
+        Bound::Unbounded => false,
+        Bound::Included(first) => *prefix < first,
+        Bound::Excluded(first) => *prefix <= first,
     }
 }
 
@@ -148,6 +186,39 @@ mod tests {
             assert_eq!(back, prefixes);
             assert_eq!(list.len(), prefixes.len());
         }
+    }
+
+    #[test]
+    fn reading_begins_anywhere_and_costs_a_stride_at_most() {
+        let mut mixed = PrefixList::new(Family::Ipv4);
+        let mut uniform = PrefixList::new(Family::Ipv4);
+        for index in 0..20_000_u32 {
+            let address = Ipv4Addr::from(0x0a00_0000 + index * 256);
+            let length = 24 + u8::try_from(index % 3).unwrap() * 4;
+            mixed.push(&Ipv4Net::new(address, length).unwrap().into());
+            uniform.push(&Ipv4Net::new(address, 32).unwrap().into());
+        }
+        for list in [mixed, uniform] {
+            let all: Vec<IpNet> = list.iter().collect();
+            let ends = ["0.0.0.0/0", "255.0.0.0/8", "::/0"].map(|text| text.parse().unwrap());
+            for first in all.iter().copied().step_by(61).chain(ends) {
+                let index = all.partition_point(|prefix| *prefix < first);
+                for (bound, index) in [
+                    (Bound::Included(first), index),
+                    (
+                        Bound::Excluded(first),
+                        index + usize::from(all.get(index) == Some(&first)),
+                    ),
+                ] {
+                    assert!(list.from(bound).eq(all[index..].iter().copied()), "{bound:?}");
+                    let in_vain = list.near(bound).take_while(|prefix| is_before(prefix, bound));
+                    assert!(in_vain.count() <= STRIDE, "{bound:?}");
+                }
+            }
+            assert!(list.from(Bound::Unbounded).eq(all));
+        }
+        let empty = PrefixList::new(Family::Ipv6);
+        assert_eq!(empty.from(Bound::Unbounded).next(), None);
     }
 
     #[test]

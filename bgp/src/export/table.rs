@@ -2,8 +2,11 @@
 //!
 //! An Adj-RIB-Out (RFC 4271 section 3.2) is a reference to one of these, shared by the neighbours that are told
 //! the same; what a change takes is the difference between two of them.
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 use std::sync::Arc;
+
+use ipnet::IpNet;
 
 use super::audience::{Audience, Route};
 use super::partition::{Cell, Partition};
@@ -52,6 +55,26 @@ impl Table {
 
     pub(crate) fn announced(&self) -> impl Iterator<Item = (&Cell, &Arc<Route>)> {
         self.rows().filter_map(|(cell, route)| Some((cell, route?)))
+    }
+
+    /// What is announced from `first` on, in the order of the prefixes. Each cell is entered there, and read as far as
+    /// it is asked for.
+    pub(crate) fn from(&self, first: Bound<IpNet>) -> impl Iterator<Item = (IpNet, &Arc<Route>)> {
+        // No prefix is in two cells.
+        let mut heads = BTreeMap::new();
+        for (cell, route) in self.announced() {
+            let mut rest = cell.list.from(first);
+            if let Some(prefix) = rest.next() {
+                heads.insert(prefix, (route, rest));
+            }
+        }
+        std::iter::from_fn(move || {
+            let (prefix, (route, mut rest)) = heads.pop_first()?;
+            if let Some(next) = rest.next() {
+                heads.insert(next, (route, rest));
+            }
+            Some((prefix, route))
+        })
     }
 
     pub(crate) fn len(&self) -> usize {

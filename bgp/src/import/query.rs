@@ -25,12 +25,7 @@ pub(crate) fn routes(
         .values()
         .filter(|peer| query.peer.is_none_or(|wanted| wanted == peer.id));
     match query.table {
-        Table::Advertised => {
-            let mut rows: Vec<RouteStatus> = asked.flat_map(|peer| peer.advertised(query)).collect();
-            rows.sort_by_key(|row| (row.prefix, row.peer));
-            rows.truncate(query.limit);
-            rows
-        }
+        Table::Advertised => advertised(asked, query),
         Table::Received => received(asked, loc_rib, query),
         Table::Accepted | Table::Best => accepted(peers, loc_rib, query),
     }
@@ -99,6 +94,32 @@ impl Window {
         };
         (first, last)
     }
+}
+
+/// Merges what the neighbours are told by prefix; each table is read as far as its rows are shown.
+fn advertised<'a>(peers: impl Iterator<Item = &'a Peer>, query: &RouteQuery) -> Vec<RouteStatus> {
+    let Some(window) = Window::new(query) else {
+        return Vec::new();
+    };
+    let mut heads = BTreeMap::new();
+    for peer in peers {
+        let (first, _) = window.keys(query, peer.id);
+        let mut rows = peer.advertised(first.map(|(prefix, _)| prefix));
+        if let Some(row) = rows.next() {
+            heads.insert((row.prefix, peer.id), (row, rows));
+        }
+    }
+    let mut shown = Vec::new();
+    while shown.len() < query.limit
+        && let Some(((prefix, peer), (row, mut rows))) = heads.pop_first()
+        && prefix <= window.last
+    {
+        shown.push(row);
+        if let Some(row) = rows.next() {
+            heads.insert((row.prefix, peer), (row, rows));
+        }
+    }
+    shown
 }
 
 /// Merges the tables of the neighbours by prefix; each of them is read as far as its rows are shown.
