@@ -19,7 +19,7 @@ use bgp::wire::{
     AsPathSegment, Attribute, Encoding, Message, MpReach, MpUnreach, Nlri, Open, Origin, SegmentKind, Update,
 };
 use bgp::{
-    Announcement, AsPath, ConnectionId, Direction, Event, Families, Family, Gateway, Input, Output,
+    Announcement, AsPath, ConnectionId, Direction, Event, Families, Family, Gateway, Hops, Input, Output,
     PathAttributes, PeerConfig, PeerId, PeerState, Policy, Role, RouteQuery, RouteStatus, Speaker,
     SpeakerConfig, Table,
 };
@@ -35,6 +35,11 @@ const LOCAL: [u8; 4] = [10, 255, 0, 254];
 fn asn(peer: u32) -> u32 {
     // Two of one AS, two of others, one of ours.
     [65001, 65001, 65002, 65003, LOCAL_AS][peer as usize]
+}
+
+/// On the link; the others are farther away.
+fn one_hop(peer: u32) -> bool {
+    peer == 2 || asn(peer) == LOCAL_AS
 }
 
 fn net(text: &str) -> IpNet {
@@ -224,7 +229,9 @@ impl Node {
         };
         for index in 0..NEXT_HOPS {
             for family in Family::ALL {
-                node.metrics.insert(next_hop(index, family), Some(1));
+                // The last ones are on a link.
+                let metric = u32::from(index < 4);
+                node.metrics.insert(next_hop(index, family), Some(metric));
             }
         }
         for peer in 0..PEERS {
@@ -242,6 +249,7 @@ impl Node {
         let mut config = PeerConfig::new(IpAddr::V4(peer_address(peer)), asn(peer));
         config.passive = true;
         config.hold_time = Duration::ZERO;
+        config.transport.hops = Hops::Security(if one_hop(peer) { 1 } else { 2 });
         config.import = self::policy(policy);
         change(&mut config);
         self.input(Input::AddPeer(PeerId(peer), Box::new(config)));
@@ -505,7 +513,9 @@ impl Model {
         for (prefix, paths) in self.accepted(policies) {
             let cost = |path: &Path| {
                 let own = self.own.contains(&IpNet::from(path.next_hop));
-                metrics.get(&path.next_hop).copied().flatten().filter(|_| !own)
+                let linked = one_hop(path.peer) && asn(path.peer) != LOCAL_AS;
+                let metric = metrics.get(&path.next_hop).copied().flatten();
+                metric.filter(|metric| !own && (!linked || *metric == 0))
             };
             let gateways = best(&paths, cost, multipath);
             if !gateways.is_empty() && !self.own.contains(&prefix) {
@@ -864,6 +874,40 @@ fn reasons_follow_the_decision() {
     assert_eq!(reasons(&node), [Some("no way to its next hop"), None]);
     node.metric(3, Some(9));
     assert_eq!(reasons(&node), [None, longer]);
+}
+
+/// RFC 4271 section 6.3: what a default route leads to might send it back to us.
+#[test]
+fn from_a_neighbour_on_the_link_a_next_hop_beyond_it_is_not_used() {
+    let mut node = Node::new(1);
+    let reason = |node: &Node| node.routes(Table::Received)[0].reason;
+    for (peer, beyond) in [(2, Some("its next hop is not on a link")), (3, None), (4, None)] {
+        node.up(peer);
+        node.say(peer, &updates(&BTreeSet::from([0]), &plain(peer, 5)));
+        assert_eq!((node.kernel.len(), reason(&node)), (1, None), "{peer}");
+        node.metric(5, Some(1));
+        let expected = (usize::from(beyond.is_none()), beyond);
+        assert_eq!((node.kernel.len(), reason(&node)), expected, "{peer}");
+        node.metric(5, Some(0));
+        assert_eq!((node.kernel.len(), reason(&node)), (1, None), "{peer}");
+        node.down(peer);
+    }
+    // The neighbour itself is on the link, whatever the routes say.
+    let address = IpAddr::V4(peer_address(2));
+    node.metrics.insert(address, Some(7));
+    node.up(2);
+    let mut itself = updates(&BTreeSet::from([0]), &plain(2, 5));
+    for message in &mut itself {
+        if let Message::Update(decoded) = message {
+            for attribute in &mut decoded.update.attributes {
+                if let Attribute::NextHop(next_hop) = attribute {
+                    *next_hop = peer_address(2);
+                }
+            }
+        }
+    }
+    node.say(2, &itself);
+    assert_eq!((node.kernel.len(), reason(&node)), (1, None));
 }
 
 #[test]

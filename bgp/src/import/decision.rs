@@ -23,6 +23,8 @@ pub(crate) struct Path {
     pub(crate) path_id: u32,
     pub(crate) attributes: Arc<PathAttributes>,
     pub(crate) gateway: Gateway,
+    /// Of no use unless it is on a link of this node, at no cost.
+    pub(crate) on_link: bool,
     pub(crate) neighbor_as: Option<u32>,
 }
 
@@ -40,13 +42,18 @@ pub(crate) struct Decision {
     pub(crate) gateways: Vec<Gateway>,
 }
 
-/// `cost`: how far the gateway of a path is, `None` when there is no way.
+/// `cost`: how far the gateway of a path is, 0 on a link, `None` when there is no way.
 pub(crate) fn decide(paths: &[Path], cost: impl Fn(&Path) -> Option<u32>, multipath: usize) -> Decision {
     let costs: Vec<Option<u32>> = paths.iter().map(cost).collect();
     let mut contest = Contest::new(paths);
     contest.keep(
         |index, _| costs.get(index).copied().flatten().is_some(),
         "no way to its next hop",
+    );
+    // RFC 4271 section 6.3.
+    contest.keep(
+        |index, path| !path.on_link || costs.get(index).copied().flatten() == Some(0),
+        "its next hop is not on a link",
     );
     // RFC 9494 section 4.3.
     contest.least(

@@ -77,6 +77,7 @@ impl Peer {
                     path_id,
                     attributes: accepted.attributes,
                     gateway: accepted.gateway,
+                    on_link: accepted.on_link,
                     neighbor_as: accepted.neighbor_as,
                 })
             }

@@ -10,7 +10,7 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use super::adj_rib_in::{Path, Received, Stale};
 use super::intern::Interner;
 use crate::attributes::{AsPath, Community, PathAttributes};
-use crate::config::{PeerConfig, PeerId, Role, SpeakerConfig};
+use crate::config::{Hops, PeerConfig, PeerId, Role, SpeakerConfig};
 use crate::io::Gateway;
 use crate::ladder::GRACEFUL_SHUTDOWN;
 use crate::policy::{Candidate, NextHopSet};
@@ -71,6 +71,8 @@ impl Rejection {
 pub(crate) struct Accepted {
     pub(crate) attributes: Arc<PathAttributes>,
     pub(crate) gateway: Gateway,
+    /// The gateway has to be on a link of this node.
+    pub(crate) on_link: bool,
     /// Whose MEDs it is compared with, from the path as received.
     pub(crate) neighbor_as: Option<u32>,
 }
@@ -110,7 +112,8 @@ impl Judge<'_> {
         if prefix.prefix_len() == 0 && !outcome.by_prefix {
             return Err(Rejection::DefaultRoute);
         }
-        let gateway = self.gateway(received, outcome.next_hop)?;
+        let set = outcome.next_hop;
+        let gateway = self.gateway(received, set)?;
         let mut accepted = match (outcome.attributes, &attributes) {
             (Cow::Borrowed(_), Cow::Borrowed(_)) => None,
             (Cow::Borrowed(changed), Cow::Owned(_)) => Some(changed.clone()),
@@ -126,6 +129,7 @@ impl Judge<'_> {
                 None => Arc::clone(&received.attributes),
             },
             gateway,
+            on_link: self.on_link(gateway, set),
             neighbor_as: received.attributes.as_path.first(),
         })
     }
@@ -214,6 +218,21 @@ impl Judge<'_> {
             return Err(Rejection::NextHopMartian);
         }
         Ok(Gateway { address, scope })
+    }
+
+    /// RFC 4271 section 6.3: a neighbour one hop away outside the AS names itself, or somebody on a link that it
+    /// shares with us. Any other way may lead back to us, the default route above all. A link-local address is
+    /// bound to its link already, and what the operator sets is the operator's.
+    fn on_link(self, gateway: Gateway, set: Option<NextHopSet>) -> bool {
+        let one_hop = match self.peer.transport.hops {
+            Hops::Security(hops) | Hops::Limit(hops) => hops <= 1,
+        };
+        let as_received = match set {
+            Some(NextHopSet::Address(_)) => false,
+            Some(NextHopSet::Own) | None => true,
+        };
+        let itself = gateway.address == self.neighbor.address;
+        !self.neighbor.internal && one_hop && as_received && gateway.scope == 0 && !itself
     }
 }
 

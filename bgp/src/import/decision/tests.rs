@@ -32,6 +32,7 @@ fn path(id: u8) -> Path {
             address: IpAddr::from([10, 0, 0, id]),
             scope: 0,
         },
+        on_link: false,
         neighbor_as: Some(asn),
     }
 }
@@ -52,7 +53,8 @@ fn reasons(paths: &[Path], multipath: usize) -> Vec<Option<&'static str>> {
 #[test]
 fn every_step_has_its_say() {
     type Change = fn(&mut Path);
-    let steps: [(&str, Change); 11] = [
+    let steps: [(&str, Change); 12] = [
+        ("its next hop is not on a link", |path| path.on_link = true),
         ("long-lived stale", |path| {
             attributes(path).communities = vec![LLGR_STALE];
         }),
@@ -107,6 +109,23 @@ fn the_nearer_next_hop_is_used_and_one_without_a_way_never() {
     );
     assert_eq!(decision.gateways, [paths[1].gateway]);
     assert_eq!(decide(&paths, |_| None, 16).gateways, []);
+}
+
+#[test]
+fn a_next_hop_that_has_to_be_on_a_link_is_used_when_it_is() {
+    let (mut bound, other) = (path(1), path(2));
+    bound.on_link = true;
+    let paths = [bound, other];
+    let on_link = Some("its next hop is not on a link");
+    let farther = Some("farther next hop");
+    for (cost, expected) in [
+        (Some(0), [None, farther]),
+        (Some(1), [on_link, None]),
+        (None, [Some("no way to its next hop"), None]),
+    ] {
+        let costs = |path: &Path| if path.on_link { cost } else { Some(5) };
+        assert_eq!(decide(&paths, costs, 16).reasons, expected, "{cost:?}");
+    }
 }
 
 #[test]

@@ -408,3 +408,60 @@ proptest! {
         prop_assert_eq!(known || groups[..4] == [0x100, 0, 0, 0], is_martian(&IpNet::from(IpAddr::V6(ipv6))));
     }
 }
+
+/// RFC 4271 section 6.3.
+#[test]
+fn whose_next_hop_has_to_be_on_a_link() {
+    type Row<'a> = (&'a str, bool, &'a dyn Fn(&mut Case));
+    let by_policy = |next_hop| {
+        let sets = Sets {
+            next_hop: Some(next_hop),
+            ..Sets::default()
+        };
+        let rules = vec![Rule {
+            sets,
+            ..Rule::default()
+        }];
+        let name = String::new();
+        Some(Arc::new(Policy { name, rules }))
+    };
+    let elsewhere = |case: &mut Case| case.next_hop = address("10.9.9.9");
+    let rows: [Row<'_>; 10] = [
+        ("the neighbour itself", false, &|_| {}),
+        ("another one", true, &elsewhere),
+        ("another one, no GTSM", true, &|case| {
+            elsewhere(case);
+            case.peer.transport.hops = Hops::Limit(1);
+        }),
+        ("multihop", false, &|case| {
+            elsewhere(case);
+            case.peer.transport.hops = Hops::Limit(2);
+        }),
+        ("multihop with GTSM", false, &|case| {
+            elsewhere(case);
+            case.peer.transport.hops = Hops::Security(2);
+        }),
+        ("inside the AS", false, &|case| {
+            case.internal();
+            elsewhere(case);
+        }),
+        ("the other family", true, &|case| {
+            case.prefix = net("2001:db8:42::/64");
+            case.next_hop = address("2001:db8::11");
+        }),
+        ("unnumbered", false, &|case| {
+            case.neighbor.scope = 7;
+            case.next_hop = address("fe80::9");
+        }),
+        ("unnumbered, a global address alone", true, &|case| {
+            case.neighbor.scope = 7;
+            case.next_hop = address("2001:db8::11");
+        }),
+        ("set by the operator", false, &|case| {
+            case.peer.import = by_policy(NextHopSet::Address(address("10.9.9.9")));
+        }),
+    ];
+    for (name, expected, change) in rows {
+        assert_eq!(changed(change).unwrap().on_link, expected, "{name}");
+    }
+}
