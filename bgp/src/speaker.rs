@@ -112,6 +112,7 @@ impl Speaker {
             Input::SetDynamic(ranges) => self.set_dynamic(now, ranges),
             Input::BfdDown(id) => self.peer(now, id, |peer, shared| peer.bfd_down(now, shared)),
             Input::BfdUp(id) => self.peer(now, id, |peer, shared| peer.bfd_up(now, shared)),
+            Input::BfdForgotten(id) => self.peer(now, id, |peer, shared| peer.bfd_forgotten(now, shared)),
             Input::SetAnnouncements(announcements) => {
                 let own = announcements.iter().map(|announcement| announcement.prefix);
                 self.shared.loc_rib.set_own(own);
@@ -191,6 +192,7 @@ impl Speaker {
             | Input::Refresh { .. }
             | Input::BfdDown(_)
             | Input::BfdUp(_)
+            | Input::BfdForgotten(_)
             | Input::NextHop { .. }
             | Input::SetAnnouncements(_)
             | Input::SetRole { .. }

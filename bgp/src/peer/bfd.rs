@@ -26,6 +26,17 @@ impl Peer {
 
     pub(crate) fn bfd_up(&mut self, now: Instant, shared: &mut Shared) {
         self.bfd = BfdState::Up;
+        self.release(now, shared);
+    }
+
+    /// Without BFD nothing holds the session back, and a later BFD session has not been up yet.
+    pub(crate) fn bfd_forgotten(&mut self, now: Instant, shared: &mut Shared) {
+        self.bfd = BfdState::Unknown;
+        self.release(now, shared);
+    }
+
+    /// What has waited for BFD goes on.
+    fn release(&mut self, now: Instant, shared: &mut Shared) {
         self.held = false;
         let waiting = |connection: &&Connection| matches!(connection.state, State::AwaitBfd { .. });
         while let Some(id) = self

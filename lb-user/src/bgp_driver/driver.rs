@@ -221,11 +221,14 @@ impl Driver {
     }
 
     fn put_neighbor(&mut self, neighbor: Neighbor) {
+        let address = neighbor.key.address();
         let (id, lost_bfd) = self.neighbors.put(neighbor);
+        if let Some(address) = address.filter(|_| lost_bfd) {
+            self.verdicts.remove(&address);
+        }
         self.settle(id);
         if lost_bfd {
-            // Without BFD nothing holds the session back any more.
-            self.handle(Input::BfdUp(id));
+            self.handle(Input::BfdForgotten(id));
         }
     }
 
@@ -476,6 +479,13 @@ mod tests {
         assert_eq!(state(&driver), BfdState::Up);
         driver.command(Command::Bfd { remote, up: false });
         assert_eq!(state(&driver), BfdState::Down);
+        // So does one that was without BFD for a while.
+        driver.command(put(false));
+        assert_eq!(state(&driver), BfdState::Unknown);
+        driver.command(put(true));
+        assert_eq!(state(&driver), BfdState::Unknown);
+        driver.command(Command::Bfd { remote, up: true });
+        assert_eq!(state(&driver), BfdState::Up);
         // A neighbour that was removed starts anew.
         driver.command(Command::RemoveNeighbor(remote.into()));
         driver.command(put(true));
