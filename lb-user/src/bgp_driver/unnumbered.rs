@@ -50,8 +50,18 @@ impl Link {
         }
         self.heard
             .retain(|_, at| now.saturating_duration_since(*at) < SILENT);
-        if self.heard.len() < REMEMBERED {
-            self.heard.insert(router.address, now);
+        let remembered = self.heard.len();
+        let is_chosen = self
+            .chosen
+            .as_ref()
+            .is_some_and(|chosen| chosen.address == router.address);
+        match self.heard.get_mut(&router.address) {
+            Some(at) => *at = now,
+            // However many strangers there are, the chosen one is not forgotten for them.
+            None if is_chosen || remembered < REMEMBERED => {
+                self.heard.insert(router.address, now);
+            }
+            None => {}
         }
         match &self.chosen {
             Some(chosen) if *chosen == router => Heard::Known,
@@ -139,13 +149,30 @@ mod tests {
     }
 
     #[test]
+    fn strangers_do_not_push_the_chosen_one_out() {
+        let mut link = Link::default();
+        let start = Instant::now();
+        for second in 0..60 {
+            let now = start + Duration::from_secs(second);
+            if second % 10 == 0 {
+                link.hear(now, router(1, 5), false);
+            }
+            for stranger in 2..20 {
+                let heard = link.hear(now, router(stranger, 5), false);
+                assert!(matches!(heard, Heard::Refused(_)), "{second}: {heard:?}");
+            }
+        }
+        assert_eq!(link.chosen(), Some(&router(1, 5)));
+    }
+
+    #[test]
     fn a_flood_of_routers_costs_nothing() {
         let mut link = Link::default();
         let now = Instant::now();
         for last in 1..10_000 {
             link.hear(now, router(last, 5), false);
         }
-        assert!(link.heard.len() <= REMEMBERED);
+        assert!(link.heard.len() <= REMEMBERED + 1);
         assert_eq!(link.chosen(), Some(&router(1, 5)));
     }
 }
