@@ -267,7 +267,6 @@ impl Driver {
         if let Some(peer) = self.neighbors.remove(key) {
             self.guests_changed = true;
             self.handle(Input::RemovePeer(peer.id));
-            self.report.forget(peer.id);
         }
     }
 
@@ -407,7 +406,7 @@ impl Driver {
                 }
             }
             Output::Monitor(event) => self.monitors.tell(&event),
-            Output::Event { peer, event } => self.report.event(peer, &self.neighbors.name(peer), &event),
+            Output::Event { peer, event } => self.report.event(&self.neighbors.name(peer), &event),
         }
     }
 

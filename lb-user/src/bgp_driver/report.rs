@@ -8,17 +8,20 @@ use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
 use api::Value;
-use bgp::{Cause, Direction, Event, PeerId};
+use bgp::{Cause, Direction, Event};
 use tracing::{debug, info, warn};
 
 use crate::timeline::Timeline;
 
 /// Between two reports of the same kind that a neighbour can cause at will.
 const PAUSE: Duration = Duration::from_secs(1);
+/// Reports that are remembered.
+const REMEMBERED: usize = 1024;
 
 pub(super) struct Report {
     timeline: Timeline,
-    told: BTreeMap<(PeerId, &'static str), Instant>,
+    /// By the name of the neighbour: one of a prefix has a new id whenever it comes.
+    told: BTreeMap<(String, &'static str), Instant>,
 }
 
 /// Of `Output::UpdateSent`.
@@ -109,14 +112,14 @@ impl Report {
         );
     }
 
-    pub(super) fn event(&mut self, peer: PeerId, neighbor: &str, event: &Event) {
+    pub(super) fn event(&mut self, neighbor: &str, event: &Event) {
         match event {
             Event::ConnectFailed { reason } => debug!(neighbor, reason, "BGP connect failed"),
             Event::ConnectionLost { reason } => info!(neighbor, reason, "BGP connection lost"),
             Event::Collision { closed } => {
                 debug!(neighbor, connection = closed.0, "BGP connection collision");
             }
-            Event::UpdateError { effect, detail } => self.update_error(peer, neighbor, effect, detail),
+            Event::UpdateError { effect, detail } => self.update_error(neighbor, effect, detail),
             Event::NoNextHop { family } => {
                 warn!(neighbor, %family, "no next hop to announce: set `next-hop` of the neighbour");
             }
@@ -149,7 +152,7 @@ impl Report {
                 info!(neighbor, %family, count, long_lived, "routes of the neighbour are kept while it restarts");
             }
             Event::RouteLeak { prefix } => {
-                if self.may_tell(peer, "route-leak") {
+                if self.may_tell(neighbor, "route-leak") {
                     self.record("route-leak", neighbor, [("prefix", prefix.to_string().into())]);
                     warn!(neighbor, %prefix, "route leak: it must not have come this way (RFC 9234)");
                 }
@@ -161,8 +164,8 @@ impl Report {
         }
     }
 
-    fn update_error(&mut self, peer: PeerId, neighbor: &str, effect: &str, detail: &str) {
-        if self.may_tell(peer, "update-error") {
+    fn update_error(&mut self, neighbor: &str, effect: &str, detail: &str) {
+        if self.may_tell(neighbor, "update-error") {
             let fields = [("effect", effect.into()), ("detail", detail.into())];
             self.record("update-error", neighbor, fields);
             warn!(neighbor, effect, detail, "malformed UPDATE");
@@ -179,20 +182,22 @@ impl Report {
     }
 
     /// Whether this has not been told a moment ago.
-    pub(super) fn may_tell(&mut self, peer: PeerId, kind: &'static str) -> bool {
+    fn may_tell(&mut self, neighbor: &str, kind: &'static str) -> bool {
         let now = Instant::now();
-        let recent = self
-            .told
-            .get(&(peer, kind))
-            .is_some_and(|at| now.saturating_duration_since(*at) < PAUSE);
-        if !recent {
-            self.told.insert((peer, kind), now);
+        let recent = |at: &Instant| now.saturating_duration_since(*at) < PAUSE;
+        let key = (neighbor.to_owned(), kind);
+        if self.told.get(&key).is_some_and(recent) {
+            return false;
         }
-        !recent
-    }
-
-    pub(super) fn forget(&mut self, peer: PeerId) {
-        self.told.retain(|(id, _), _| *id != peer);
+        if self.told.len() >= REMEMBERED {
+            self.told.retain(|_, at| recent(at));
+        }
+        // So much at once is enough for anybody to read.
+        let room = self.told.len() < REMEMBERED;
+        if room {
+            self.told.insert(key, now);
+        }
+        room
     }
 }
 
@@ -204,5 +209,32 @@ fn cause(cause: &Cause) -> String {
         Cause::Announcements => "announcements".to_owned(),
         Cause::Configuration => "configuration".to_owned(),
         Cause::RouteRefresh { family } => format!("route-refresh {family}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_told_is_remembered_by_name_and_within_bounds() {
+        let mut report = Report::new(Timeline::new());
+        assert!(report.may_tell("192.0.2.1", "update-error"));
+        let told = (0..5 * REMEMBERED)
+            .filter(|n| report.may_tell(&format!("neighbour {n}"), "update-error"))
+            .count();
+        assert!(
+            told >= REMEMBERED - 1 && report.told.len() <= REMEMBERED,
+            "{told}"
+        );
+        // After a pause there is room again.
+        let Some(earlier) = Instant::now().checked_sub(2 * PAUSE) else {
+            return;
+        };
+        report.told.values_mut().for_each(|at| *at = earlier);
+        assert!(report.may_tell("192.0.2.1", "update-error"));
+        assert!(!report.may_tell("192.0.2.1", "update-error"));
+        assert!(report.may_tell("192.0.2.2", "update-error"));
+        assert!(report.told.len() <= REMEMBERED);
     }
 }
