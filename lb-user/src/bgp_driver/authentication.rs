@@ -44,7 +44,14 @@ pub(super) fn install(
             })
         }
         Authentication::Ao(keys) if keys.is_empty() => Err("TCP-AO without a key".to_owned()),
-        Authentication::Ao(keys) => keys.iter().try_for_each(|key| ao_add(socket, peer, key)),
+        Authentication::Ao(keys) => {
+            let added = keys.iter().try_for_each(|key| ao_add(socket, peer, key));
+            if added.is_err() {
+                // All or none: the next attempt would fail at those that are there already.
+                remove(socket, peer, authentication);
+            }
+            added
+        }
     }
 }
 
