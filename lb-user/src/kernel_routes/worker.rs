@@ -52,7 +52,9 @@ pub(super) struct Worker {
     /// The table has been read once.
     begun: bool,
     publish_at: Option<Instant>,
-    /// When the routes of an earlier daemon have had their time.
+    /// What the routes of an earlier daemon have, from the first reading on.
+    patience: Duration,
+    /// When they have had it.
     grace: Option<Instant>,
     finish: Vec<oneshot::Sender<()>>,
     finished: bool,
@@ -74,7 +76,8 @@ impl Worker {
             surprises: 0,
             begun: false,
             publish_at: None,
-            grace: Some(now + setup.grace),
+            patience: setup.grace,
+            grace: None,
             finish: Vec::new(),
             finished: false,
             problems: Vec::new(),
@@ -205,6 +208,7 @@ impl Worker {
         if !self.begun {
             self.begun = true;
             self.table.inherit();
+            self.grace = Some(Instant::now() + self.patience);
         }
         let end = Instant::now();
         self.read_after = end + DEBOUNCE.max((end - begin) * (SHARE - 1));
