@@ -6,6 +6,9 @@ use crate::io::DownReason;
 
 /// RFC 7854 section 4.1.
 const VERSION: u8 = 3;
+/// Types of neighbours (RFC 7854 section 4.2).
+const GLOBAL_INSTANCE: u8 = 0;
+const LOCAL_INSTANCE: u8 = 2;
 /// Address of an IPv6 neighbour.
 const FLAG_V: u8 = 0x80;
 /// After policy.
@@ -44,6 +47,8 @@ pub(super) struct Identity {
     pub(super) address: IpAddr,
     pub(super) asn: u32,
     pub(super) router_id: Ipv4Addr,
+    /// The interface of a link-local address, which is only one's own on its link; 0 otherwise.
+    pub(super) scope: u32,
 }
 
 /// Why monitoring ends (RFC 7854 section 4.5).
@@ -164,9 +169,15 @@ fn message(kind: Kind, fill: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
 
 fn peer_header(out: &mut Vec<u8>, identity: Identity, flags: u8, at: Duration) {
     let family = if identity.address.is_ipv6() { FLAG_V } else { 0 };
-    // Global instance, no distinguisher.
-    out.extend_from_slice(&[0, family | flags]);
-    out.extend_from_slice(&[0; 8]);
+    // Stations tell neighbours apart by distinguisher and address. On several links the address may be the same; then
+    // the link is a local instance with a number of its own.
+    let kind = if identity.scope == 0 {
+        GLOBAL_INSTANCE
+    } else {
+        LOCAL_INSTANCE
+    };
+    out.extend_from_slice(&[kind, family | flags]);
+    out.extend_from_slice(&u64::from(identity.scope).to_be_bytes());
     out.extend_from_slice(&address(identity.address));
     out.extend_from_slice(&identity.asn.to_be_bytes());
     out.extend_from_slice(&identity.router_id.octets());

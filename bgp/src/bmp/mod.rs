@@ -148,6 +148,10 @@ impl Session {
                 address: remote.ip(),
                 asn: theirs.asn(),
                 router_id: theirs.identifier,
+                scope: match remote {
+                    SocketAddr::V6(remote) if remote.ip().is_unicast_link_local() => remote.scope_id(),
+                    SocketAddr::V4(_) | SocketAddr::V6(_) => 0,
+                },
             },
             local,
             remote,

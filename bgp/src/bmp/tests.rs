@@ -2,7 +2,7 @@
 
 use std::net::Ipv4Addr;
 
-use bgpkit_parser::parser::bmp::messages::{BmpMessage, BmpMessageBody, PerPeerFlags};
+use bgpkit_parser::parser::bmp::messages::{BmpMessage, BmpMessageBody, BmpPeerType, PerPeerFlags};
 use bgpkit_parser::parser::bmp::parse_bmp_msg;
 use bytes::Bytes;
 
@@ -84,6 +84,27 @@ fn peer_header(flags: u8) -> Vec<u8> {
     header.extend([0, 0, 0xfd, 0xe8, 10, 0, 0, 1]);
     header.extend([0x60, 0, 0, 0, 0, 0x07, 0xa1, 0x20]);
     header
+}
+
+#[test]
+fn the_same_link_local_address_on_two_links_is_two_neighbours() {
+    let header = |remote: &str| {
+        let message = up(remote, true).begin(AT, "", "");
+        let up = read(message.clone()).pop().unwrap();
+        let header = up.per_peer_header.unwrap();
+        (
+            header.peer_type,
+            header.peer_distinguisher,
+            header.peer_ip.to_string(),
+        )
+    };
+    let address = String::from("fe80::1");
+    let (kind, distinguisher, ip) = header("[fe80::1%3]:179");
+    assert_eq!((kind, distinguisher, &ip), (BmpPeerType::Local, 3, &address));
+    let (_, distinguisher, ip) = header("[fe80::1%4]:179");
+    assert_eq!((distinguisher, &ip), (4, &address));
+    let (kind, distinguisher, _) = header("[2001:db8::2%3]:179");
+    assert_eq!((kind, distinguisher), (BmpPeerType::Global, 0));
 }
 
 #[test]
