@@ -24,6 +24,8 @@ pub(crate) struct Connection {
     pub(crate) framer: Framer,
     /// While the socket takes no more (RFC 9687).
     pub(crate) send_hold: Option<Instant>,
+    /// Families that the neighbour wants to be told again, and has not been yet.
+    pub(crate) asked: Families,
     /// The OPEN messages, whole, for monitoring.
     pub(crate) open_sent: Vec<u8>,
     pub(crate) open_received: Vec<u8>,
@@ -38,6 +40,7 @@ impl Connection {
             state: State::Connect,
             framer: Framer::default(),
             send_hold: None,
+            asked: Families::default(),
             open_sent: Vec::new(),
             open_received: Vec::new(),
         }

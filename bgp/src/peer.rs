@@ -228,9 +228,10 @@ impl Peer {
     }
 
     /// The socket takes no more, or takes some again (RFC 9687 section 4).
-    pub(crate) fn backlog(&mut self, now: Instant, id: ConnectionId, waiting: usize) {
+    pub(crate) fn backlog(&mut self, now: Instant, shared: &mut Shared, id: ConnectionId, waiting: usize) {
         if let Some(connection) = self.connections.iter_mut().find(|connection| connection.id == id) {
             connection.backlog(now, waiting);
+            self.answer_refreshes(now, shared, id);
         }
     }
 
@@ -351,7 +352,7 @@ impl Peer {
         match action {
             Action::Send(message) => self.send(shared, id, &message),
             Action::Routes(decoded) => self.routes(now, shared, &decoded),
-            Action::Refresh(family) => self.tell_again(now, shared, id, family),
+            Action::Refresh(family) => self.refresh_wanted(id, family),
             Action::RefreshBegins(family) => self.refresh_begins(now, family),
             Action::RefreshEnds(family) => self.refresh_ends(shared, family),
         }

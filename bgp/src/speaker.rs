@@ -181,7 +181,9 @@ impl Speaker {
                 });
             }
             Input::Backlog { connection, waiting } => {
-                self.owner(now, connection, |peer, _| peer.backlog(now, connection, waiting));
+                self.owner(now, connection, |peer, shared| {
+                    peer.backlog(now, shared, connection, waiting)
+                });
             }
             Input::AddPeer(..)
             | Input::RemovePeer(_)

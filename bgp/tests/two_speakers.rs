@@ -628,6 +628,44 @@ fn a_route_refresh_brings_the_family_again() {
     assert!(net.established());
 }
 
+/// A refresh costs a table, and asking for it 23 octets.
+#[test]
+fn a_flood_of_refreshes_is_answered_once_and_not_before_the_neighbour_has_read() {
+    let mut net = dual_stack();
+    set_role(&mut net, 0, Preference::Master);
+    let up = net.nodes[0].outputs.iter().find_map(|output| match output {
+        Output::PeerUp { connection, .. } => Some(*connection),
+        _ => None,
+    });
+    let connection = up.unwrap();
+    let flood = |net: &mut Net| {
+        let mut bytes = Vec::new();
+        for afi in [1, 2].repeat(350) {
+            bytes.extend([0xff; 16]);
+            bytes.extend([0, 23, 5, 0, afi, 0, 1]);
+        }
+        let bytes = bytes.as_slice();
+        net.input(0, Input::Received { connection, bytes });
+    };
+    let answers = |net: &Net| {
+        let told = |output: &Output| matches!(output, Output::UpdateSent { cause, .. } if matches!(cause, Cause::RouteRefresh { .. }));
+        net.count(0, told)
+    };
+    flood(&mut net);
+    assert_eq!(answers(&net), 2, "one for each family");
+    backlog(&mut net, 1000);
+    flood(&mut net);
+    flood(&mut net);
+    backlog(&mut net, 500);
+    assert_eq!(answers(&net), 2, "the answer before still waits");
+    backlog(&mut net, 0);
+    assert_eq!(answers(&net), 4);
+    backlog(&mut net, 0);
+    assert_eq!(answers(&net), 4);
+    assert_eq!(net.status(0).counters.refreshes_in, 2100);
+    assert!(net.established());
+}
+
 #[test]
 fn a_session_that_comes_back_is_told_everything_again() {
     let mut net = pair();

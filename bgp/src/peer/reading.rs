@@ -18,7 +18,7 @@ impl Peer {
             let event = match connection.next_message() {
                 None => {
                     self.connections.push(connection);
-                    return;
+                    return self.answer_refreshes(now, shared, id);
                 }
                 Some(Ok(message)) => {
                     self.count_in(&message);

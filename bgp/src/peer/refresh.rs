@@ -49,6 +49,27 @@ impl Peer {
         }
     }
 
+    /// The neighbour asks. That costs it a few octets and us a table, so requests are gathered until all that has
+    /// been read is understood, and until the neighbour has read what it was told before.
+    pub(super) fn refresh_wanted(&mut self, id: ConnectionId, family: Family) {
+        if let Some(connection) = self.connections.iter_mut().find(|connection| connection.id == id) {
+            connection.asked.insert(family);
+        }
+    }
+
+    pub(super) fn answer_refreshes(&mut self, now: Instant, shared: &mut Shared, id: ConnectionId) {
+        let Some(connection) = self
+            .connections
+            .iter_mut()
+            .find(|connection| connection.id == id && connection.send_hold.is_none())
+        else {
+            return;
+        };
+        for family in std::mem::take(&mut connection.asked).iter() {
+            self.tell_again(now, shared, id, family);
+        }
+    }
+
     /// RFC 7313 section 4: between the two markers is everything that there is.
     pub(super) fn tell_again(&mut self, now: Instant, shared: &mut Shared, id: ConnectionId, family: Family) {
         let marked = self
