@@ -385,3 +385,17 @@ fn a_refresh_without_an_end_ends_by_itself() {
     assert_eq!(counts(&net), (0, 0));
     assert!(net.established());
 }
+
+/// What the neighbour has not told again yet is not what it had before a restart.
+#[test]
+fn a_session_that_is_lost_during_a_refresh_keeps_its_routes() {
+    let mut net = up(0);
+    marker(&mut net, RouteRefresh::BEGIN);
+    assert_eq!(counts(&net), (3, 3));
+    restart(&mut net, true, true);
+    assert_eq!((net.state(0), counts(&net)), (PeerState::Active, (3, 3)));
+    assert_eq!(stale_events(&net), [false]);
+    start(&mut net, 1, 0);
+    announce(&mut net, 3);
+    assert!(net.run_until(5 * SECOND, |net| net.established() && counts(net) == (3, 0)));
+}

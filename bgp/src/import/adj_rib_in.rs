@@ -163,6 +163,18 @@ impl AdjRibIn {
         self.counts_mut(family).stale += marked;
     }
 
+    /// Takes `mark_stale` back.
+    pub(crate) fn unmark_stale(&mut self, family: Family) {
+        let mut unmarked = 0;
+        for path in of_family_mut(&mut self.paths, family) {
+            if path.stale == Some(Stale::Restart) {
+                path.stale = None;
+                unmarked += 1;
+            }
+        }
+        self.counts_mut(family).stale -= unmarked;
+    }
+
     /// The restart time is over and stale routes are kept longer (RFC 9494 section 4.2), but for those that ask
     /// not to be.
     pub(crate) fn long_lived(&mut self, family: Family) -> Vec<PathKey> {

@@ -148,7 +148,7 @@ impl Peer {
         };
         self.counters.flaps += 1;
         self.rib.clear();
-        self.refreshes.clear();
+        self.refreshes_lost();
         self.warned = Warned::default();
         self.monitor_down(shared, failure);
         self.lost(now, shared, failure, &negotiated);

@@ -19,10 +19,6 @@ impl Refreshes {
     pub(super) fn deadline(&self) -> Option<Instant> {
         self.0.values().copied().min()
     }
-
-    pub(super) fn clear(&mut self) {
-        self.0.clear();
-    }
 }
 
 impl Peer {
@@ -98,6 +94,14 @@ impl Peer {
     pub(super) fn refresh_ends(&mut self, shared: &mut Shared, family: Family) {
         if self.refreshes.0.remove(&family).is_some() {
             self.sweep(shared, family);
+        }
+    }
+
+    /// The session is lost in between. What has not been told again yet is as good as the rest of it: a restart of
+    /// the neighbour shall not cost it its routes (RFC 4724 section 4.2).
+    pub(super) fn refreshes_lost(&mut self) {
+        for family in std::mem::take(&mut self.refreshes.0).into_keys() {
+            self.adj_rib_in.unmark_stale(family);
         }
     }
 

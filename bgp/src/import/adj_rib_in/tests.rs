@@ -181,6 +181,7 @@ enum Step {
     Announce(Vec<(u8, u32)>, u32),
     Withdraw(Vec<(u8, u32)>),
     Stale(Family),
+    Unmark(Family),
     LongLived(Family),
     Sweep(Family),
     ClearFamily(Family),
@@ -194,6 +195,7 @@ fn step() -> impl Strategy<Value = Step> {
         4 => (vec(key(), 1..6), 0..3u32).prop_map(|(keys, med)| Step::Announce(keys, med)),
         2 => vec(key(), 1..4).prop_map(Step::Withdraw),
         1 => family().prop_map(Step::Stale),
+        1 => family().prop_map(Step::Unmark),
         1 => family().prop_map(Step::LongLived),
         1 => family().prop_map(Step::Sweep),
         1 => family().prop_map(Step::ClearFamily),
@@ -211,6 +213,7 @@ proptest! {
                 Step::Announce(keys, med) => { table.update(&announce(&nlris(keys), *med, &[]), limit); }
                 Step::Withdraw(keys) => { table.update(&withdraw(&nlris(keys)), limit); }
                 Step::Stale(family) => table.mark_stale(*family),
+                Step::Unmark(family) => table.unmark_stale(*family),
                 Step::LongLived(family) => { table.long_lived(*family); }
                 Step::Sweep(family) => { table.sweep_stale(*family); }
                 Step::ClearFamily(family) => { table.clear_family(*family); }
