@@ -56,6 +56,8 @@ pub(crate) struct Peer {
     warned: Warned,
     pub(crate) counters: Counters,
     pub(crate) last_error: Option<String>,
+    /// `last_error` has the words of a NOTIFICATION, and no session was up since.
+    explained: bool,
     pub(crate) state: PeerState,
     pub(crate) since: Instant,
 }
@@ -80,6 +82,7 @@ impl Peer {
             warned: Warned::default(),
             counters: Counters::default(),
             last_error: None,
+            explained: false,
             state: PeerState::Idle,
             since: now,
         }
@@ -172,7 +175,7 @@ impl Peer {
     ) {
         let Some(connection) = self.take(id) else { return };
         if connection.state == State::Connect {
-            self.last_error = Some(reason.clone());
+            self.unexplained(&reason);
             self.event(shared, Event::ConnectFailed { reason });
         } else {
             self.ended(now, shared, &Failure::silent(reason), connection.agreed());
@@ -325,6 +328,7 @@ impl Peer {
             }
         }
         self.retry.at = None;
+        self.explained = false;
         self.counters.established += 1;
         let Some((_, negotiated)) = self.session() else {
             return;

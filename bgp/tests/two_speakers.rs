@@ -389,6 +389,53 @@ fn a_wrong_as_is_refused_with_the_reason() {
     assert_eq!(status.counters.established, 0);
 }
 
+/// They say more than the silence that follows them.
+#[test]
+fn the_words_of_a_notification_outlive_silent_ends_until_a_session_is_up() {
+    let mut net = pair();
+    up(&mut net);
+    let communication = "moving to another rack".to_owned();
+    net.input(
+        1,
+        Input::Disable {
+            peer: PEER,
+            communication,
+        },
+    );
+    net.run(10 * MS);
+    let error = |net: &Net| net.status(0).last_error.unwrap_or_default();
+    assert!(error(&net).contains("moving to another rack"), "{}", error(&net));
+    // Node 1 closes what comes, without a word; then it refuses; then it does not answer.
+    let lost = |output: &Output| matches!(output, Output::Event { event: bgp::Event::ConnectionLost { reason }, .. } if reason.contains("closed by the neighbour"));
+    assert!(net.run_until(20 * SECOND, |net| net.count(0, lost) > 0));
+    assert!(error(&net).contains("moving to another rack"), "{}", error(&net));
+    let failed = |output: &Output| {
+        matches!(
+            output,
+            Output::Event {
+                event: bgp::Event::ConnectFailed { .. },
+                ..
+            }
+        )
+    };
+    net.nodes[1].listening = false;
+    assert!(net.run_until(120 * SECOND, |net| net.count(0, failed) > 0));
+    assert!(error(&net).contains("moving to another rack"), "{}", error(&net));
+    net.cut = true;
+    net.run(120 * SECOND);
+    assert!(error(&net).contains("moving to another rack"), "{}", error(&net));
+    // What ends the next session is the reason from then on, even when it is silence.
+    (net.cut, net.nodes[1].listening) = (false, true);
+    net.input(1, Input::Enable(PEER));
+    assert!(net.run_until(120 * SECOND, Net::established));
+    net.stall();
+    net.reset();
+    assert_eq!(error(&net), "connection closed by the neighbour");
+    net.cut = true;
+    net.run(120 * SECOND);
+    assert_eq!(error(&net), "connect timed out");
+}
+
 #[test]
 fn no_common_family_is_refused() {
     let mut net = pair();

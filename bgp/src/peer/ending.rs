@@ -136,11 +136,18 @@ impl Peer {
             .then(|| now.saturating_duration_since(self.since));
         // Of two connections that crossed, one always ends; that says nothing about the neighbour.
         // Some add a text to it.
-        let collided = |received: &Notification| is_one_of(received, &[Cease::Collision]);
-        if !failure.received.as_ref().is_some_and(collided) {
+        let lost = |received: &Notification| is_one_of(received, &[Cease::Collision]);
+        let collided = failure.received.as_ref().is_some_and(lost);
+        if !collided {
             self.retry.failed(lived);
         }
-        self.last_error = Some(failure.reason.clone());
+        let explained = failure.notification.is_some() || failure.received.is_some();
+        if agreed.is_some() || explained && !collided {
+            self.last_error = Some(failure.reason.clone());
+            self.explained = explained;
+        } else {
+            self.unexplained(&failure.reason);
+        }
         let reason = failure.reason.clone();
         let Some(negotiated) = agreed else {
             self.event(shared, Event::ConnectionLost { reason });
@@ -156,5 +163,12 @@ impl Peer {
             peer: self.id,
             reason,
         });
+    }
+
+    /// Something has come to nothing without a session and without a word. What a NOTIFICATION said before is why.
+    pub(super) fn unexplained(&mut self, reason: &str) {
+        if !self.explained {
+            self.last_error = Some(reason.to_owned());
+        }
     }
 }

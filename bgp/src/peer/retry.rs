@@ -119,7 +119,7 @@ impl Peer {
             .iter()
             .any(|connection| connection.state == State::Connect)
         {
-            self.last_error = Some("connect timed out".to_owned());
+            self.unexplained("connect timed out");
         }
         self.retry_now(now, shared);
     }
