@@ -41,7 +41,7 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Show services, neighbors, BFD sessions, roles, flows or the synchronisation.
+    /// Show services, neighbors, routes, BFD sessions, roles, flows or the synchronisation.
     #[command(subcommand)]
     Get(Get),
     /// Show everything about one thing.

@@ -301,6 +301,7 @@ pub(crate) enum Order {
     },
     /// Shut the session down until it is enabled again or the daemon restarts.
     Disable {
+        /// Address, or interface of an unnumbered neighbor.
         address: String,
         /// A word for the operator of the neighbor (RFC 9003).
         #[arg(long, value_name = "TEXT", default_value = "")]
@@ -308,6 +309,7 @@ pub(crate) enum Order {
     },
     /// Ask for the neighbor's routes again and tell it ours again; the session stays.
     Refresh {
+        /// Address, or interface of an unnumbered neighbor.
         address: String,
         /// Only ask for its routes.
         #[arg(long = "in", conflicts_with = "outward")]
@@ -315,6 +317,7 @@ pub(crate) enum Order {
         /// Only tell it ours.
         #[arg(long = "out")]
         outward: bool,
+        /// Only this family.
         #[arg(long, value_enum)]
         family: Option<Family>,
     },

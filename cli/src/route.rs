@@ -27,6 +27,7 @@ pub(crate) struct Query {
     /// Only this prefix and those inside it.
     #[arg(long, value_name = "PREFIX")]
     prefix: Option<String>,
+    /// Only this family.
     #[arg(long, value_enum)]
     family: Option<Family>,
     /// Show at most so many.

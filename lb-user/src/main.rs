@@ -29,13 +29,14 @@ struct Run {
     /// The configuration file.
     #[arg(long, value_name = "FILE", default_value = DEFAULT_CONFIG)]
     config: PathBuf,
+    /// How lines of the log are written.
     #[arg(long, value_enum, default_value = "text")]
     log_format: Format,
-    #[command(flatten)]
-    bgp: Bgp,
     /// What is logged, in the syntax of RUST_LOG.
     #[arg(long, value_name = "FILTER", default_value = "info")]
     log: String,
+    #[command(flatten)]
+    bgp: Bgp,
 }
 
 /// The names are those that users of kube-loxilb know.

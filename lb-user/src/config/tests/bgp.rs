@@ -599,9 +599,9 @@ const REFUSED: &[Row] = &[
     ),
     (
         "interface = \"eth2\"",
-        "interface = \"eth2\"\naddress = \"10.0.0.1\"",
+        "interface = \"eth2\"\naddress = \"fe80::1%eth2\"",
         1,
-        "bgp.neighbor.address: has an interface as well",
+        "bgp.neighbor.address: names its interface already",
     ),
     ("interface = \"eth2\"", "description = \"nobody\"", 0, "unplaced"),
     (

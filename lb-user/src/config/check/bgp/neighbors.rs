@@ -55,9 +55,8 @@ fn key(at: &Spanned<file::Neighbor>, findings: &mut Findings) -> Option<Neighbor
     const KEY: &str = "bgp.neighbor.address";
     let written = at.get_ref();
     match (&written.address, &written.interface) {
-        (Some(at), Some(_)) => {
-            let reason = "has an interface as well: an unnumbered neighbour needs no address, and a link-local one \
-                          is written as \"fe80::1%eth1\"";
+        (Some(at), Some(_)) if matches!(at.get_ref(), NeighborAddress::LinkLocal(..)) => {
+            let reason = "names its interface already: leave out interface";
             findings.refuse(at, KEY, reason);
             None
         }
@@ -67,7 +66,7 @@ fn key(at: &Spanned<file::Neighbor>, findings: &mut Findings) -> Option<Neighbor
             None
         }
         (None, Some(interface)) => Some(NeighborKey::Interface(interface.get_ref().0.clone())),
-        (Some(at), None) => Some(match at.get_ref() {
+        (Some(at), _) => Some(match at.get_ref() {
             NeighborAddress::LinkLocal(address, interface) => {
                 NeighborKey::LinkLocal(*address, interface.0.clone())
             }
@@ -111,7 +110,8 @@ fn named(
     };
     let mut peer = peer::peer(&subject, written, context, findings);
     peer.transport.interface = match key {
-        NeighborKey::Address(_) => None,
+        // A global address is reached through this interface only.
+        NeighborKey::Address(_) => written.interface.as_ref().map(|at| at.get_ref().0.clone()),
         NeighborKey::LinkLocal(_, interface) | NeighborKey::Interface(interface) => Some(interface.clone()),
     };
     if let Some(port) = &written.local_port {
