@@ -1,5 +1,6 @@
 //! A neighbour that has much to say of few prefixes: what is kept of it is bounded in octets, not only in routes.
 #![allow(clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(clippy::disallowed_methods, reason = "the virtual clock needs a first moment")]
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
