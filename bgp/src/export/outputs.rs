@@ -8,8 +8,8 @@ use super::pack::Batch;
 use crate::config::PeerId;
 use crate::io::{ConnectionId, Monitored, Output};
 
-/// Octets that are handed over at once, after the first message: enough for one system call to be worth it.
-const AT_ONCE: usize = 64 * 1024;
+/// Octets that are handed over at once, after the first message: every handful ends in a segment that is not full.
+const AT_ONCE: usize = 256 * 1024;
 
 #[derive(Debug, Default)]
 pub(crate) struct Outputs {

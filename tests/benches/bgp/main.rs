@@ -13,6 +13,7 @@
 )]
 mod bird;
 mod crowd;
+mod gobgp;
 mod network;
 mod senders;
 mod speaker;
@@ -184,6 +185,13 @@ fn crowd(rows: &mut Vec<Value>) {
         "",
         Some(outcome.sessions_lost as f64),
         Some(0.0),
+    );
+    row(
+        rows,
+        &format!("{name}: longest silence of ours, hold time 9 s"),
+        "ms",
+        milliseconds(Some(outcome.longest_silence)),
+        None,
     );
     let cpu = outcome.cpu.as_secs_f64() * 1e3;
     row(

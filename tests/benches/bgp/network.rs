@@ -1,9 +1,19 @@
 //! Two namespaces, one cable, and what can be read from outside: traffic of the cable, CPU and memory of whoever
 //! runs in the sender's namespace.
+use std::io::IoSliceMut;
+use std::net::Ipv4Addr;
+use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use labs::Netns;
+use nix::sys::socket::sockopt::ReceiveTimestampns;
+use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg, setsockopt};
+use nix::sys::time::TimeSpec;
+use socket2::{Domain, Protocol, Socket, Type};
+
+const ETH_P_IP: u16 = 0x0800;
 
 pub(crate) const RECEIVER: &str = "10.99.0.1";
 pub(crate) const SENDER: &str = "10.99.0.2";
@@ -118,6 +128,42 @@ fn resident(process: &Path) -> u64 {
     let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"));
     let kilobytes = line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<u64>().ok());
     kilobytes.unwrap_or(0) * 1024
+}
+
+/// A packet socket in a namespace for the frames of `protocol`, with the kernel's moment for each.
+pub(crate) fn tap(netns: &Netns, patience: Duration) -> Socket {
+    // In the order of the network; of IP alone, what leaves the namespace does not come by.
+    let protocol = Protocol::from(i32::from(ETH_P_IP.to_be()));
+    let open = || Socket::new(Domain::PACKET, Type::DGRAM, Some(protocol));
+    let socket = netns.run(open).unwrap().unwrap();
+    setsockopt(&socket, ReceiveTimestampns, &true).unwrap();
+    socket.set_read_timeout(Some(patience)).unwrap();
+    socket
+}
+
+/// The next packet with data behind its TCP header: from whom, and when the kernel had it, by the clock of the day
+/// in nanoseconds. `None`: another packet, or the socket's patience has ended.
+pub(crate) fn next_data(tap: &Socket) -> Option<(Ipv4Addr, u128)> {
+    let mut buffer = [0; 2048];
+    let mut control = nix::cmsg_space!(TimeSpec);
+    let (length, moment) = {
+        let mut parts = [IoSliceMut::new(&mut buffer)];
+        let message =
+            recvmsg::<()>(tap.as_raw_fd(), &mut parts, Some(&mut control), MsgFlags::empty()).ok()?;
+        let moment = message.cmsgs().ok()?.find_map(|control| match control {
+            ControlMessageOwned::ScmTimestampns(moment) => Some(Duration::from(moment).as_nanos()),
+            _ => None,
+        });
+        (message.bytes, moment?)
+    };
+    let packet = buffer.get(..length)?;
+    if packet.len() < 40 || packet[0] != 0x45 || packet[9] != 6 {
+        return None;
+    }
+    let total = usize::from(u16::from_be_bytes([packet[2], packet[3]]));
+    let headers = 20 + usize::from(packet[32] >> 4) * 4;
+    let from = Ipv4Addr::new(packet[12], packet[13], packet[14], packet[15]);
+    (total > headers).then_some((from, moment))
 }
 
 /// Starts `words` in a namespace; its words go to `log`.

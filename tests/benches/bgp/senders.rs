@@ -10,6 +10,7 @@ use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
 use crate::bird::Bird;
+use crate::gobgp::Gobgp;
 use crate::network::{Network, RECEIVER, SENDER, end, spawn};
 use crate::speaker::Speaker;
 
@@ -42,7 +43,7 @@ pub(crate) const KINDS: [Kind; 5] = [
     ("bird", u32::MAX, |network, count| {
         Box::new(BirdSender::start(network, count))
     }),
-    ("gobgp", 1_000, |network, count| {
+    ("gobgp", u32::MAX, |network, count| {
         Box::new(Gobgp::start(network, count))
     }),
     ("frr", u32::MAX, |network, count| {
@@ -57,7 +58,7 @@ pub(crate) fn address(index: u32) -> Ipv4Addr {
     Ipv4Addr::from(0x1400_0000 + index)
 }
 
-fn text(path: &Path) -> &str {
+pub(crate) fn text(path: &Path) -> &str {
     path.to_str().unwrap()
 }
 
@@ -139,79 +140,6 @@ impl Sender for BirdSender {
             Step::Change => "enable better",
             Step::Withdraw => "disable better",
         });
-    }
-}
-
-/// What leaves is decided by the export policy. Its only interface is gRPC, here by its own client, whose start is
-/// part of what is measured, and which takes one prefix at a time: hence no more than a thousand.
-struct Gobgp {
-    child: Child,
-    netns: String,
-}
-
-impl Gobgp {
-    fn start(network: &Network, count: u32) -> Self {
-        let config = network.path("gobgpd.toml");
-        let policy = |name: &str, med: &str| {
-            format!(
-                "[[policy-definitions]]\nname = \"{name}\"\n[[policy-definitions.statements]]\nname = \"{name}\"\n\
-                 [policy-definitions.statements.actions]\nroute-disposition = \"accept-route\"\n\
-                 [policy-definitions.statements.actions.bgp-actions]\nset-med = \"{med}\"\n"
-            )
-        };
-        let config_text = format!(
-            "[global.config]\nas = 65001\nrouter-id = \"{SENDER}\"\nport = -1\n\
-             [global.apply-policy.config]\ndefault-export-policy = \"reject-route\"\n\
-             [[neighbors]]\n[neighbors.config]\nneighbor-address = \"{RECEIVER}\"\npeer-as = 65000\n\
-             [neighbors.timers.config]\nconnect-retry = 1\nhold-time = 90\n{}{}",
-            policy("worse", "20"),
-            policy("better", "10")
-        );
-        std::fs::write(&config, config_text).unwrap();
-        let words = ["gobgpd", "-f", text(&config), "--api-hosts", "127.0.0.1:50051"];
-        let child = spawn(&network.sender, &network.path("gobgpd.log"), &words);
-        let gobgp = Gobgp {
-            child,
-            netns: network.sender.name().to_owned(),
-        };
-        let deadline = Instant::now() + Duration::from_secs(20);
-        while !gobgp.tell("global") {
-            assert!(Instant::now() < deadline, "gobgpd does not start");
-            std::thread::sleep(Duration::from_millis(50));
-        }
-        for index in 0..count {
-            assert!(gobgp.tell(&format!("global rib add {}/32", address(index))));
-        }
-        gobgp
-    }
-
-    fn tell(&self, words: &str) -> bool {
-        let output = Command::new("ip")
-            .args(["netns", "exec", &self.netns, "gobgp"])
-            .args(words.split(' '))
-            .output()
-            .unwrap();
-        output.status.success()
-    }
-}
-
-impl Sender for Gobgp {
-    fn prepare(&mut self, _step: Step) {}
-
-    fn go(&mut self, step: Step) {
-        let words = match step {
-            Step::Announce => "global policy export set worse default reject",
-            Step::Change => "global policy export set better default reject",
-            Step::Withdraw => "global policy export del better",
-        };
-        assert!(self.tell(words), "{words}");
-        assert!(self.tell(&format!("neighbor {RECEIVER} softresetout")));
-    }
-}
-
-impl Drop for Gobgp {
-    fn drop(&mut self) {
-        end(&mut self.child);
     }
 }
 

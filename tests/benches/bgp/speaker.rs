@@ -13,6 +13,7 @@ use labs::Netns;
 use lb_user::apply::Speaker as _;
 use lb_user::bgp_driver::{self, BgpHandle, Command as Order, Setup};
 use lb_user::desired::Neighbor;
+use lb_user::realtime;
 use lb_user::status::StatusBoard;
 use lb_user::timeline::Timeline;
 
@@ -83,7 +84,7 @@ pub(crate) fn main(mode: &str) {
     let setup = Setup {
         speaker: SpeakerConfig::new(65001, Ipv4Addr::new(10, 99, 0, 2), 1),
         listen: if crowd {
-            vec![SocketAddr::new(SENDER.parse().unwrap(), 179)]
+            vec![SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 179)]
         } else {
             vec![]
         },
@@ -92,16 +93,20 @@ pub(crate) fn main(mode: &str) {
         board: board.clone(),
     };
     bgp_driver::spawn(setup, commands).unwrap();
-    let remotes = if crowd {
-        crowd::addresses()
+    let sessions = if crowd {
+        crowd::sessions()
     } else {
-        vec![RECEIVER.parse().unwrap()]
+        vec![(SENDER.parse().unwrap(), RECEIVER.parse().unwrap())]
     };
-    for remote in remotes {
-        let neighbor = neighbor(remote, crowd);
+    for (local, remote) in sessions {
+        let neighbor = neighbor(local, remote, crowd);
         handle.put_neighbor(&neighbor).unwrap();
     }
     role(&handle, Preference::Master);
+    if mode == "swap" {
+        // In the daemon it is the failover thread that says what the role is.
+        realtime::enter("failover", realtime::FAILOVER);
+    }
     let mut prepared = Vec::new();
     for line in stdin().lines().map_while(Result::ok) {
         let words: Vec<&str> = line.split(' ').collect();
@@ -141,10 +146,10 @@ fn role(handle: &BgpHandle, preference: Preference) {
     });
 }
 
-fn neighbor(remote: IpAddr, crowd: bool) -> Neighbor {
+fn neighbor(local: IpAddr, remote: IpAddr, crowd: bool) -> Neighbor {
     let all = Some(Arc::new(Policy::all()));
     let transport = Transport {
-        local_address: Some(SENDER.parse().unwrap()),
+        local_address: Some(local),
         hops: Hops::Limit(1),
         ..Transport::default()
     };

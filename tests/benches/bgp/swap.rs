@@ -1,29 +1,27 @@
 //! From the decision to the wire: ten thousand VIPs, and a role that changes.
 //!
 //! The clock starts in the process of the speaker, before the command is queued for the thread that owns the
-//! speaker, and stops when a packet socket on the other end of the cable has the first packet with data: queue,
-//! wake-up, attributes, messages, system call and the kernel's way are all inside.
+//! speaker, and stops when the kernel has the first packet with data at the other end of the cable: queue, wake-up,
+//! attributes, messages, system call and the kernel's way are all inside.
+use std::mem::MaybeUninit;
 use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
-use labs::Netns;
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::Socket;
 
 use crate::bird::Bird;
-use crate::network::{Network, SENDER};
-use crate::speaker::{Speaker, nanoseconds};
+use crate::network::{Network, SENDER, next_data, tap};
+use crate::speaker::Speaker;
 
 pub(crate) const VIPS: u32 = 10_000;
 const SWAPS: usize = 41;
-
-/// `ETH_P_ALL`; a packet socket takes it in the order of the network.
-const EVERYTHING: i32 = 0x0300;
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Microseconds to the first packet of each swap, in order of size.
 pub(crate) fn run() -> Vec<f64> {
     let network = Network::new();
     let mut bird = Bird::receiver(&network.receiver, network.folder.path());
-    let mut speaker = Speaker::start(&network.sender, &["sender"]);
+    let mut speaker = Speaker::start(&network.sender, &["swap"]);
     let patience = Duration::from_secs(30);
     bird.when(patience, Bird::is_established).unwrap();
     // Without a MED of their own, so that the role decides.
@@ -32,7 +30,7 @@ pub(crate) fn run() -> Vec<f64> {
     let vips = u64::from(VIPS);
     bird.when(patience, |bird| bird.counts().imported == vips)
         .unwrap();
-    let tap = tap(&network.receiver);
+    let tap = tap(&network.receiver, PATIENCE);
     let mut times = Vec::new();
     for swap in 0..SWAPS {
         // Nothing of the swap before is on its way any more.
@@ -55,41 +53,23 @@ pub(crate) fn run() -> Vec<f64> {
     times
 }
 
-fn tap(netns: &Netns) -> Socket {
-    let open = || Socket::new(Domain::PACKET, Type::DGRAM, Some(Protocol::from(EVERYTHING)));
-    let socket = netns.run(open).unwrap().unwrap();
-    socket.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
-    socket
-}
-
 fn drain(tap: &Socket) {
     tap.set_nonblocking(true).unwrap();
-    let mut buffer = [std::mem::MaybeUninit::uninit(); 64];
+    let mut buffer = [MaybeUninit::uninit(); 64];
     while tap.recv(&mut buffer).is_ok() {}
     tap.set_nonblocking(false).unwrap();
 }
 
 /// When the first packet of the sender with data behind its TCP header was here.
 fn first_data(tap: &Socket) -> u128 {
-    let sender = SENDER.parse::<Ipv4Addr>().unwrap().octets();
-    let deadline = Instant::now() + Duration::from_secs(5);
-    let mut buffer = [std::mem::MaybeUninit::uninit(); 2048];
+    let sender = SENDER.parse::<Ipv4Addr>().unwrap();
+    let deadline = Instant::now() + PATIENCE;
     while Instant::now() < deadline {
-        let length = tap.recv(&mut buffer).unwrap();
-        let moment = nanoseconds();
-        // SAFETY: the kernel has written that much.
-        let packet: Vec<u8> = buffer[..length]
-            .iter()
-            .map(|byte| unsafe { byte.assume_init() })
-            .collect();
-        if packet.len() < 40 || packet[0] != 0x45 || packet[9] != 6 || packet[12..16] != sender {
-            continue;
-        }
-        let total = usize::from(u16::from_be_bytes([packet[2], packet[3]]));
-        let headers = 20 + usize::from(packet[32] >> 4) * 4;
-        if total > headers {
+        if let Some((from, moment)) = next_data(tap)
+            && from == sender
+        {
             return moment;
         }
     }
-    panic!("no UPDATE within five seconds")
+    panic!("no UPDATE within {PATIENCE:?}")
 }
