@@ -88,6 +88,8 @@ pub enum Input<'a> {
     },
     /// The deadline of `poll_timeout` has come.
     Timeout,
+    /// Sends the KEEPALIVEs that are due and judges nobody: for whoever has much to read before `Timeout` is fair.
+    Keepalives,
 }
 
 /// Of routes, as seen from this speaker.

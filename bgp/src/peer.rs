@@ -262,6 +262,22 @@ impl Peer {
         self.retry_due(now, shared);
     }
 
+    /// Those that are due, whatever else is.
+    pub(crate) fn keepalives(&mut self, now: Instant, shared: &mut Shared) {
+        let mut due = Vec::new();
+        for connection in &mut self.connections {
+            if let State::OpenConfirm(link) | State::Established(link) = &mut connection.state
+                && link.keepalive_due(now)
+            {
+                link.arm_keepalive(now, &mut shared.jitter);
+                due.push(connection.id);
+            }
+        }
+        for id in due {
+            self.send(shared, id, &Message::Keepalive);
+        }
+    }
+
     fn take(&mut self, id: ConnectionId) -> Option<Connection> {
         let index = self
             .connections

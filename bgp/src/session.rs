@@ -37,6 +37,10 @@ impl Link {
             .map(|interval| now + jitter.apply(interval));
     }
 
+    pub(crate) fn keepalive_due(&self, now: Instant) -> bool {
+        self.keepalive.is_some_and(|deadline| deadline <= now)
+    }
+
     fn arm_hold(&mut self, now: Instant) {
         self.hold = self.negotiated.hold.map(|hold| now + hold);
     }
@@ -213,7 +217,7 @@ impl State {
         let due = |deadline: Option<Instant>| deadline.is_some_and(|deadline| deadline <= now);
         let expired = || Err(Failure::notify(Notification::HOLD_TIMER_EXPIRED));
         let mut keep = |mut link: Link| {
-            if due(link.keepalive) {
+            if link.keepalive_due(now) {
                 actions.push(Action::Send(Message::Keepalive));
                 link.arm_keepalive(now, local.jitter);
             }

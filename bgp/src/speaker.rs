@@ -141,6 +141,7 @@ impl Speaker {
             Input::SetMonitoring(on) => self.set_monitoring(on),
             Input::Shutdown { communication } => self.shutdown(now, &communication),
             Input::Timeout => self.each(now, |peer, shared| peer.timeout(now, shared)),
+            Input::Keepalives => self.each(now, |peer, shared| peer.keepalives(now, shared)),
             Input::Connected { .. }
             | Input::ConnectFailed { .. }
             | Input::Accepted { .. }
@@ -200,7 +201,8 @@ impl Speaker {
             | Input::SetRole { .. }
             | Input::SetMonitoring(_)
             | Input::Shutdown { .. }
-            | Input::Timeout => {}
+            | Input::Timeout
+            | Input::Keepalives => {}
         }
     }
 

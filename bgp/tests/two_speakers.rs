@@ -9,6 +9,7 @@ mod net;
 
 use std::time::Duration;
 
+use bgp::wire::{Encoding, Message};
 use bgp::{
     Announcement, BfdState, Cause, Families, Family, Input, NextHops, Output, PeerConfig, PeerState,
     Preference,
@@ -132,6 +133,32 @@ fn keepalives_hold_the_session_and_a_silent_cut_ends_it_after_the_hold_time() {
     net.run(4 * SECOND);
     assert!(!net.established());
     assert_eq!(down_reasons(&net, 0), ["sent: hold timer expired (4/0)"]);
+}
+
+/// Whoever has much to read before he may judge others must not be judged by them in the meantime.
+#[test]
+fn keepalives_go_out_before_anybody_is_judged() {
+    let mut net = pair();
+    up(&mut net);
+    let late = net.now + 10 * SECOND;
+    let speaker = &mut net.nodes[0].speaker;
+    let mut outputs = |input| {
+        speaker.handle(late, input);
+        std::iter::from_fn(|| speaker.poll_output()).collect::<Vec<_>>()
+    };
+    let keepalive = Message::Keepalive.encode(Encoding::default()).unwrap();
+    let sent = outputs(Input::Keepalives);
+    assert!(
+        matches!(&sent[..], [Output::Send { bytes, .. }] if *bytes == keepalive),
+        "{sent:?}"
+    );
+    assert!(outputs(Input::Keepalives).is_empty());
+    let judged = outputs(Input::Timeout);
+    assert!(
+        judged
+            .iter()
+            .any(|output| matches!(output, Output::PeerDown { .. }))
+    );
 }
 
 #[test]

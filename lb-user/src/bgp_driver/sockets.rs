@@ -148,11 +148,13 @@ impl Driver {
         shared.served();
     }
 
-    /// What has arrived counts before a deadline does: a bounded read of every connection.
+    /// What has arrived counts before a deadline does: a bounded read of every connection. Many of them with long
+    /// tables take their time, and the neighbours must not take that for our silence.
     pub(super) fn sweep(&mut self) {
         let open: Vec<ConnectionId> = self.connections.keys().copied().collect();
         let mut buffer = std::mem::take(&mut self.buffer);
         for connection in open {
+            self.handle(Input::Keepalives);
             let shared = self.connections.get(&connection).and_then(Connection::shared);
             if let Some(shared) = shared.cloned() {
                 let read = shared.read_anyway(&mut buffer);
