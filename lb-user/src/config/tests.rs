@@ -157,6 +157,8 @@ fn the_sample_is_valid_and_so_are_its_comments() {
         uncommented.neighbors[&key].clone(),
         sample.neighbors[&key].clone(),
     );
+    assert_eq!(shown.peer.transport.interface.take().as_deref(), Some("eth1"));
+    assert_eq!(shown.peer.ladder.take().unwrap().backup.med, 50);
     shown.peer.transport.local_address = None;
     shown.peer.transport.authentication = None;
     shown.peer.transport.hops = plain.peer.transport.hops;
