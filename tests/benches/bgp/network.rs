@@ -150,9 +150,12 @@ pub(crate) fn next_data(tap: &Socket) -> Option<(Ipv4Addr, u128)> {
         let mut parts = [IoSliceMut::new(&mut buffer)];
         let message =
             recvmsg::<()>(tap.as_raw_fd(), &mut parts, Some(&mut control), MsgFlags::empty()).ok()?;
-        let moment = message.cmsgs().ok()?.find_map(|control| match control {
-            ControlMessageOwned::ScmTimestampns(moment) => Some(Duration::from(moment).as_nanos()),
-            _ => None,
+        let moment = message.cmsgs().ok()?.find_map(|control| {
+            if let ControlMessageOwned::ScmTimestampns(moment) = control {
+                Some(Duration::from(moment).as_nanos())
+            } else {
+                None
+            }
         });
         (message.bytes, moment?)
     };
