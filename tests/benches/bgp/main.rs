@@ -83,8 +83,7 @@ fn samples(kind: Kind, count: u32, rounds: usize) -> Vec<[Sample; 3]> {
         let mut round = [Sample::default(); 3];
         for (step, sample) in Step::ALL.into_iter().zip(&mut round) {
             sender.prepare(step);
-            // End-of-RIB, acknowledgements, and whatever else has nothing to do with it.
-            std::thread::sleep(Duration::from_millis(300));
+            network.quiet();
             let before = receiver.counts();
             let (traffic, cpu) = (network.traffic(), network.cpu());
             let start = Instant::now();
@@ -95,7 +94,7 @@ fn samples(kind: Kind, count: u32, rounds: usize) -> Vec<[Sample; 3]> {
                 eprintln!("{}: {step:?} of {count} is not done after {PATIENCE:?}", kind.0);
                 return all;
             };
-            std::thread::sleep(Duration::from_millis(100));
+            network.quiet();
             let after = network.traffic();
             *sample = Sample {
                 milliseconds: (end - start).as_secs_f64() * 1e3,

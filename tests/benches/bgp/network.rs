@@ -13,6 +13,9 @@ use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg, setsockopt};
 use nix::sys::time::TimeSpec;
 use socket2::{Domain, Protocol, Socket, Type};
 
+/// Longer than an acknowledgement is held back (40 ms).
+const QUIET: Duration = Duration::from_millis(100);
+
 const ETH_P_IP: u16 = 0x0800;
 
 pub(crate) const RECEIVER: &str = "10.99.0.1";
@@ -83,6 +86,19 @@ impl Network {
         Traffic {
             bytes: count("bytes"),
             packets: count("packets"),
+        }
+    }
+
+    /// Until the sender has put nothing on the cable for a while: End-of-RIB, acknowledgements, and whatever else was
+    /// on its way have passed.
+    pub(crate) fn quiet(&self) {
+        let mut before = self.traffic().packets;
+        loop {
+            std::thread::sleep(QUIET);
+            let now = self.traffic().packets;
+            if std::mem::replace(&mut before, now) == now {
+                return;
+            }
         }
     }
 

@@ -34,7 +34,7 @@ pub(crate) fn run() -> Vec<f64> {
     let mut times = Vec::new();
     for swap in 0..SWAPS {
         // Nothing of the swap before is on its way any more.
-        std::thread::sleep(Duration::from_millis(100));
+        network.quiet();
         drain(&tap);
         let before = bird.counts().updates;
         let role = if swap % 2 == 0 {
