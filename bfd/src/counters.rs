@@ -3,7 +3,7 @@
 /// Why a received packet was discarded without effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Discard {
-    /// TTL or hop limit was not 255 (RFC 5881 section 5).
+    /// TTL or hop limit below what the session asks for (RFC 5881 section 5).
     Ttl,
     /// Shorter than a control packet, or than its length field says.
     Length,
@@ -19,16 +19,36 @@ pub enum Discard {
     YourDiscriminatorZero,
     /// Your Discriminator names no session here.
     UnknownDiscriminator,
-    /// No session for this source and interface.
+    /// No session for these addresses and this interface, and strangers are not admitted.
     UnknownSource,
-    /// Carries authentication, which no session uses.
-    Authentication,
+    /// Strangers are admitted (RFC 9468), but there are as many sessions as may be.
+    StrangerLimit,
+    /// Your Discriminator names a session between other addresses.
+    Address,
+    /// Your Discriminator names a session of another interface.
+    Interface,
+    /// Came to port 3784 for a session over several hops, or to 4784 for one on the link.
+    Hops,
+    /// The session has keys, the packet is not authenticated.
+    AuthenticationMissing,
+    /// The packet is authenticated, the session has no keys.
+    AuthenticationUnexpected,
+    /// The authentication section is no such section.
+    AuthenticationMalformed,
+    /// No key of that id and type.
+    AuthenticationKey,
+    /// The password or the digest is not that of the key.
+    AuthenticationDigest,
+    /// The sequence number is outside its window: a replay, or far ahead.
+    AuthenticationSequence,
     /// The session is administratively down.
     AdminDown,
+    /// An Echo packet that no session here has sent, or that came back before.
+    Echo,
 }
 
 impl Discard {
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 22] = [
         Self::Ttl,
         Self::Length,
         Self::Version,
@@ -39,8 +59,18 @@ impl Discard {
         Self::YourDiscriminatorZero,
         Self::UnknownDiscriminator,
         Self::UnknownSource,
-        Self::Authentication,
+        Self::StrangerLimit,
+        Self::Address,
+        Self::Interface,
+        Self::Hops,
+        Self::AuthenticationMissing,
+        Self::AuthenticationUnexpected,
+        Self::AuthenticationMalformed,
+        Self::AuthenticationKey,
+        Self::AuthenticationDigest,
+        Self::AuthenticationSequence,
         Self::AdminDown,
+        Self::Echo,
     ];
 
     /// Stable name for metrics and status.
@@ -56,8 +86,18 @@ impl Discard {
             Self::YourDiscriminatorZero => "your-discriminator-zero",
             Self::UnknownDiscriminator => "unknown-discriminator",
             Self::UnknownSource => "unknown-source",
-            Self::Authentication => "authentication",
+            Self::StrangerLimit => "stranger-limit",
+            Self::Address => "address",
+            Self::Interface => "interface",
+            Self::Hops => "hops",
+            Self::AuthenticationMissing => "authentication-missing",
+            Self::AuthenticationUnexpected => "authentication-unexpected",
+            Self::AuthenticationMalformed => "authentication-malformed",
+            Self::AuthenticationKey => "authentication-key",
+            Self::AuthenticationDigest => "authentication-digest",
+            Self::AuthenticationSequence => "authentication-sequence",
             Self::AdminDown => "admin-down",
+            Self::Echo => "echo",
         }
     }
 }
@@ -97,6 +137,8 @@ pub struct Counters {
     pub ups: u64,
     /// Transitions out of Up.
     pub downs: u64,
+    /// Returns to Up that were held back because of an earlier failure.
+    pub held: u64,
     /// Polls of the peer that exceeded the bound on answers.
     pub polls_unanswered: u64,
     /// Packets that were for this session and discarded nevertheless.

@@ -1,4 +1,5 @@
-//! BFD control sessions: RFC 5880 in asynchronous mode over single hops (RFC 5881).
+//! BFD: RFC 5880 over single hops (RFC 5881) and several (RFC 5883), in asynchronous and in demand mode, with echo,
+//! authentication, and sessions that a peer may start (RFC 9468).
 //!
 //! A pure core. [`Sessions`] holds every session of the node; it is told the time, the packets and the
 //! commands through [`Sessions::handle`], answers through [`Sessions::poll_output`], and names its next
@@ -14,18 +15,32 @@
     reason = "the order of outputs must not depend on a hasher"
 )]
 
+mod agreement;
+mod authentication;
 mod config;
 mod counters;
+mod deadlines;
+mod delays;
+mod echo;
+mod hold_down;
 mod interface;
+mod keys;
 mod packet;
+mod peer;
 mod poll;
 mod random;
 mod session;
 mod sessions;
 mod transition;
 
-pub use config::{ConfigError, MAXIMUM_INTERVAL, MINIMUM_INTERVAL, Role, SessionConfig, Timing};
+pub use config::{
+    ConfigError, Echo, HoldDown, Hops, MAXIMUM_HOLD_DOWN, MAXIMUM_INTERVAL, MINIMUM_INTERVAL, Parameters,
+    Path, Role, SessionConfig, Timing, Unsolicited,
+};
 pub use counters::{Counters, Discard, Discards};
-pub use interface::{Input, Output, SessionId, Status};
-pub use packet::{Diagnostic, PACKET_LENGTH, Packet, State};
+pub use delays::Delays;
+pub use echo::{ECHO_LENGTH, EchoPayload};
+pub use interface::{Change, EchoStatus, Input, LastDown, Output, SessionId, Status};
+pub use keys::{Algorithm, Key, KeyError, Keys, MAXIMUM_KEYS};
+pub use packet::{Diagnostic, MAXIMUM_LENGTH, PACKET_LENGTH, Packet, Payload, State};
 pub use sessions::Sessions;

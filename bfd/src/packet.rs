@@ -1,4 +1,5 @@
-//! The BFD control packet (RFC 5880 section 4.1): 24 bytes, encoded and decoded without allocation.
+//! The BFD control packet (RFC 5880 section 4.1): its mandatory 24 bytes, encoded and decoded without allocation.
+//! What may follow them is in `authentication`.
 
 use std::fmt;
 
@@ -6,12 +7,14 @@ use crate::Discard;
 
 /// Length of a control packet without authentication.
 pub const PACKET_LENGTH: usize = 24;
+/// Longest control packet: with the digest of SHA1 (RFC 5880 section 4.4).
+pub const MAXIMUM_LENGTH: usize = PACKET_LENGTH + 28;
 
 const VERSION: u8 = 1;
 const POLL: u8 = 0x20;
 const FINAL: u8 = 0x10;
 const CONTROL_PLANE_INDEPENDENT: u8 = 0x08;
-const AUTHENTICATION: u8 = 0x04;
+pub(crate) const AUTHENTICATION: u8 = 0x04;
 const DEMAND: u8 = 0x02;
 const MULTIPOINT: u8 = 0x01;
 
@@ -217,11 +220,49 @@ impl Packet {
         if packet.your_discriminator == 0 && matches!(packet.state, State::Init | State::Up) {
             return Err(Discard::YourDiscriminatorZero);
         }
-        // No session uses authentication: the bit must be clear.
-        if flags & AUTHENTICATION != 0 {
-            return Err(Discard::Authentication);
-        }
         Ok(packet)
+    }
+}
+
+/// A control packet as it is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Payload {
+    bytes: [u8; MAXIMUM_LENGTH],
+    length: u8,
+}
+
+impl Payload {
+    /// The packet without authentication.
+    pub(crate) fn plain(packet: &Packet) -> Self {
+        let mut payload = Self {
+            bytes: [0; MAXIMUM_LENGTH],
+            length: 0,
+        };
+        payload.append(&packet.encode());
+        payload
+    }
+
+    /// What does not fit is left out; nothing that is ever appended does not fit.
+    pub(crate) fn append(&mut self, bytes: &[u8]) {
+        let room = self.bytes.get_mut(usize::from(self.length)..).unwrap_or_default();
+        for (to, from) in room.iter_mut().zip(bytes) {
+            *to = *from;
+            self.length += 1;
+        }
+        // The length field of the header, RFC 5880 section 4.1.
+        if let Some(field) = self.bytes.get_mut(3) {
+            *field = self.length;
+        }
+    }
+
+    pub(crate) fn mark_authenticated(&mut self) {
+        if let Some(flags) = self.bytes.get_mut(1) {
+            *flags |= AUTHENTICATION;
+        }
+    }
+
+    pub fn as_bytes(&self) -> &[u8] {
+        self.bytes.get(..usize::from(self.length)).unwrap_or(&self.bytes)
     }
 }
 

@@ -1,17 +1,32 @@
-//! One session: its variables (RFC 5880 section 6.8.1), timers and the packets it sends.
+//! One session: its variables (RFC 5880 section 6.8.1), what it receives, and its states.
+//!
+//! When something is due is in `session/detection.rs` (silence, echo, hold-down), what goes out and when in
+//! `session/transmission.rs`.
+
+mod detection;
+mod transmission;
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use crate::agreement::{Agreement, Terms};
+use crate::authentication::Authentication;
+use crate::deadlines::Slot;
+use crate::echo::{self, Echo};
+use crate::hold_down::Hold;
+use crate::peer::Peer;
 use crate::poll::{AnswerBudget, Poll};
 use crate::random::Random;
 use crate::transition::{self, Event};
 use crate::{
-    Counters, Diagnostic, Discard, Output, Packet, Role, SessionConfig, SessionId, State, Status, Timing,
+    Change, Counters, Delays, Diagnostic, Discard, LastDown, Output, Packet, Parameters, SessionConfig,
+    SessionId, State, Status,
 };
 
 /// RFC 5880 section 6.8.3: the transmit interval of a session that is not Up is at least this.
 const SLOW_INTERVAL: Duration = Duration::from_secs(1);
+/// How long a stranger is remembered that has fallen silent.
+const STRANGER_PATIENCE: Duration = Duration::from_secs(10);
 
 /// What every operation of a session needs from outside.
 pub(crate) struct Context<'a> {
@@ -20,145 +35,129 @@ pub(crate) struct Context<'a> {
     pub(crate) random: &'a mut Random,
 }
 
-/// What the peer last said about itself.
-#[derive(Clone, Copy, Debug)]
-struct Peer {
-    /// 0: unknown.
-    discriminator: u32,
-    state: State,
-    diagnostic: Diagnostic,
-    demand: bool,
-    desired_min_tx: Duration,
-    required_min_rx: Duration,
-    detect_multiplier: u8,
-}
-
-impl Peer {
-    /// The initial values of RFC 5880 section 6.8.1.
-    const UNKNOWN: Self = Self {
-        discriminator: 0,
-        state: State::Down,
-        diagnostic: Diagnostic::None,
-        demand: false,
-        desired_min_tx: Duration::ZERO,
-        required_min_rx: Duration::from_micros(1),
-        detect_multiplier: 0,
-    };
-
-    fn from_packet(packet: &Packet) -> Self {
-        Self {
-            discriminator: packet.my_discriminator,
-            state: packet.state,
-            diagnostic: packet.diagnostic,
-            demand: packet.demand,
-            desired_min_tx: Duration::from_micros(packet.desired_min_tx.into()),
-            required_min_rx: Duration::from_micros(packet.required_min_rx.into()),
-            detect_multiplier: packet.detect_multiplier,
-        }
-    }
-}
-
 #[derive(Debug)]
 pub(crate) struct Session {
     id: SessionId,
     pub(crate) config: SessionConfig,
+    /// Started by the peer.
+    pub(crate) unsolicited: bool,
     state: State,
     since: Instant,
     diagnostic: Diagnostic,
+    last_down: Option<LastDown>,
     peer: Peer,
+    agreement: Agreement,
     poll: Poll,
+    /// When the first packet of the Poll Sequence went out.
+    polled: Option<Instant>,
     answers: AnswerBudget,
-    /// The transmit interval that our packets carry: the configured one, not below 1 s unless Up.
-    advertised_tx: Duration,
-    /// The values in use. They differ from what is advertised while a Poll Sequence has not told the peer
-    /// yet: a slower transmission or a shorter detection time must wait (RFC 5880 section 6.8.3).
-    effective_tx: Duration,
-    effective_rx: Duration,
     last_transmit: Option<Instant>,
     next_transmit: Option<Instant>,
     /// The interval for which `next_transmit` was drawn.
     scheduled: Option<Duration>,
     last_packet: Option<Instant>,
     last_interface: Option<u32>,
+    arrivals: Delays,
+    /// In demand mode: when the peer last proved that it is there.
+    verified: Instant,
+    authentication: Authentication,
+    echo: Echo,
+    hold: Hold,
+    /// Removed: says AdminDown until then, or until the peer has confirmed it.
+    leaving: Option<Instant>,
+    /// Nothing is to be done for it any more.
+    pub(crate) forgotten: bool,
     counters: Counters,
-    /// The deadline under which the owner has filed this session.
+    /// Where its deadline is filed.
+    pub(crate) slot: Slot,
+    /// The deadline under which it is filed.
     pub(crate) armed: Option<Instant>,
 }
 
 impl Session {
-    pub(crate) fn new(id: SessionId, config: SessionConfig, context: &mut Context<'_>) -> Self {
-        let advertised_tx = config.desired_min_tx.max(SLOW_INTERVAL);
+    pub(crate) fn new(id: SessionId, slot: Slot, config: SessionConfig, context: &mut Context<'_>) -> Self {
+        let timing = config.parameters.timing;
+        let terms = Terms {
+            desired_min_tx: timing.desired_min_tx.max(SLOW_INTERVAL),
+            required_min_rx: timing.required_min_rx,
+            demand: false,
+        };
         let mut session = Self {
             id,
             config,
+            unsolicited: false,
             state: State::Down,
             since: context.now,
             diagnostic: Diagnostic::None,
+            last_down: None,
             peer: Peer::UNKNOWN,
+            agreement: Agreement::new(terms),
             poll: Poll::Idle,
+            polled: None,
             answers: AnswerBudget::new(context.now),
-            advertised_tx,
-            effective_tx: advertised_tx,
-            effective_rx: config.required_min_rx,
             last_transmit: None,
             next_transmit: None,
             scheduled: None,
             last_packet: None,
             last_interface: None,
+            arrivals: Delays::default(),
+            verified: context.now,
+            authentication: Authentication::new(context.random.next_u32()),
+            echo: Echo::new(context.now, context.random),
+            hold: Hold::default(),
+            leaving: None,
+            forgotten: false,
             counters: Counters::default(),
+            slot,
             armed: None,
         };
         session.reschedule(context);
         session
     }
 
-    /// The earliest moment at which [`Self::timeout`] has something to do.
-    pub(crate) fn deadline(&self) -> Option<Instant> {
-        match (self.next_transmit, self.detection_deadline()) {
-            (Some(transmit), Some(detection)) => Some(transmit.min(detection)),
-            (transmit, detection) => transmit.or(detection),
-        }
-    }
-
     pub(crate) fn timeout(&mut self, context: &mut Context<'_>) {
-        if self
-            .detection_deadline()
-            .is_some_and(|deadline| deadline <= context.now)
-        {
-            // RFC 5880 section 6.8.1: bfd.RemoteDiscr is zero again after a detection time of silence.
-            // There is nobody left to poll either.
-            self.peer.discriminator = 0;
-            self.poll = Poll::Idle;
-            self.apply(Event::DetectionTimeExpired, context);
-            self.peer = Peer::UNKNOWN;
-            self.reschedule(context);
-        }
+        self.expire(context);
         if self.next_transmit.is_some_and(|deadline| deadline <= context.now) {
             self.transmit(context);
         }
     }
 
-    /// RFC 5880 section 6.8.6, from the point at which the session has been found.
+    /// Whether the packet is what its sender says (RFC 5880 section 6.7). `payload` is as long as its length field says.
+    pub(crate) fn authenticate(
+        &mut self,
+        now: Instant,
+        payload: &[u8],
+        packet: &Packet,
+    ) -> Result<(), Discard> {
+        let keys = self.config.parameters.keys.as_deref();
+        self.authentication
+            .open(now, payload, packet.detect_multiplier, keys)
+    }
+
+    /// RFC 5880 section 6.8.6, from the point at which the session has been found and the packet is genuine.
     pub(crate) fn receive(
         &mut self,
         packet: &Packet,
         interface: u32,
         context: &mut Context<'_>,
     ) -> Result<(), Discard> {
+        self.note_arrival(context.now, packet);
         self.peer = Peer::from_packet(packet);
         self.last_packet = self.last_packet.max(Some(context.now));
         self.last_interface = Some(interface);
-        if packet.final_answer && self.poll.finish() {
-            self.effective_tx = self.advertised_tx;
-            self.effective_rx = self.config.required_min_rx;
+        if packet.final_answer {
+            self.finish_poll(context.now);
         }
         if self.state == State::AdminDown {
-            self.discard(Discard::AdminDown);
             self.reschedule(context);
             return Err(Discard::AdminDown);
         }
         self.counters.received = self.counters.received.saturating_add(1);
         self.apply(Event::Received(packet.state), context);
+        self.negotiate(context.now);
+        if let Some(time) = self.silence_allowed() {
+            self.authentication.heard(context.now, time);
+        }
         self.reschedule(context);
         if packet.poll {
             self.answer(context);
@@ -166,17 +165,48 @@ impl Session {
         Ok(())
     }
 
+    fn finish_poll(&mut self, now: Instant) {
+        if !self.poll.bit() {
+            return;
+        }
+        self.polled = None;
+        self.verified = now;
+        if self.poll.finish() {
+            self.agreement.settle();
+            // Nobody else is left to be told.
+            self.forgotten |= self.leaving.is_some();
+        }
+    }
+
+    /// How much later than agreed a packet came; answers to Polls come when they come.
+    fn note_arrival(&mut self, now: Instant, packet: &Packet) {
+        let periodic = self.state == State::Up && !packet.final_answer && !self.agreement.effective.demand;
+        if let Some(last) = self.last_packet.filter(|_| periodic) {
+            let gap = now.saturating_duration_since(last);
+            self.arrivals.count(gap.saturating_sub(self.receive_interval()));
+        }
+    }
+
+    /// An Echo packet came back. False: not one of ours.
+    pub(crate) fn echo_returned(&mut self, payload: &[u8], context: &mut Context<'_>) -> bool {
+        let proven = self.echo.is_proven();
+        let genuine = self.echo.returned(context.now, payload);
+        if !proven && self.echo.is_proven() {
+            // Control packets become slow.
+            self.negotiate(context.now);
+            self.reschedule(context);
+        }
+        genuine
+    }
+
     pub(crate) fn discard(&mut self, reason: Discard) {
         self.counters.discards.count(reason);
     }
 
-    /// New timing (RFC 5880 sections 6.8.3 and 6.8.12). The caller has validated it.
-    pub(crate) fn update(&mut self, timing: Timing, context: &mut Context<'_>) {
-        let required_min_rx = self.config.required_min_rx;
-        self.config.desired_min_tx = timing.desired_min_tx;
-        self.config.required_min_rx = timing.required_min_rx;
-        self.config.detect_multiplier = timing.detect_multiplier;
-        self.advertise(required_min_rx != timing.required_min_rx);
+    /// New parameters (RFC 5880 sections 6.8.3 and 6.8.10 to 6.8.14). The caller has validated them.
+    pub(crate) fn update(&mut self, parameters: Parameters, context: &mut Context<'_>) {
+        self.config.parameters = parameters;
+        self.negotiate(context.now);
         self.reschedule(context);
     }
 
@@ -188,180 +218,152 @@ impl Session {
         let from = std::mem::replace(&mut self.state, to);
         self.diagnostic = diagnostic;
         self.since = context.now;
-        if to == State::Up {
-            self.counters.ups = self.counters.ups.saturating_add(1);
-        }
-        if from == State::Up {
-            self.counters.downs = self.counters.downs.saturating_add(1);
-        }
-        self.advertise(false);
-        context.outputs.push_back(Output::StateChanged {
+        let usable = to == State::Up && self.came_up(context.now);
+        let change = Change {
             session: self.id,
-            local: self.config.local,
-            remote: self.config.remote,
+            path: self.config.path,
             from,
             to,
+            usable,
             diagnostic,
+            remote_state: self.peer.state,
             remote_diagnostic: self.peer.diagnostic,
+            remote_independent: self.peer.independent,
             last_packet: self.last_packet,
-        });
+            detection_time: match event {
+                Event::DetectionTimeExpired(time) => Some(time),
+                Event::Received(_)
+                | Event::EchoFailed
+                | Event::PathDown
+                | Event::AdminDown
+                | Event::AdminUp => None,
+            },
+        };
+        if from == State::Up {
+            self.left_up(context.now, &change);
+        }
+        self.negotiate(context.now);
+        context.outputs.push_back(Output::StateChanged(change));
         // What the peer causes is bounded; past the bound it learns the state from the next periodic packet.
         if !matches!(event, Event::Received(_)) || self.within_budget(context.now) {
             self.transmit(context);
         }
     }
 
-    /// The last words of a session that is being removed.
-    pub(crate) fn say_admin_down(&mut self, context: &mut Context<'_>) {
+    fn came_up(&mut self, now: Instant) -> bool {
+        self.counters.ups = self.counters.ups.saturating_add(1);
+        self.verified = now;
+        let usable = self.hold.up(now);
+        if !usable {
+            self.counters.held = self.counters.held.saturating_add(1);
+        }
+        usable
+    }
+
+    fn left_up(&mut self, now: Instant, change: &Change) {
+        self.counters.downs = self.counters.downs.saturating_add(1);
+        self.last_down = Some(LastDown {
+            at: now,
+            diagnostic: change.diagnostic,
+            remote_diagnostic: change.remote_diagnostic,
+        });
+        self.hold
+            .down(now, change.is_planned(), self.config.parameters.hold_down);
+    }
+
+    /// Takes leave (RFC 5880 section 6.8.16): AdminDown for a detection time, or until the peer has confirmed it.
+    pub(crate) fn leave(&mut self, context: &mut Context<'_>) {
+        let interval = self
+            .agreement
+            .effective
+            .desired_min_tx
+            .max(self.peer.required_min_rx);
+        let multiplier = self.config.parameters.timing.detect_multiplier;
         self.state = State::AdminDown;
         self.diagnostic = Diagnostic::AdministrativelyDown;
-        self.advertise(false);
-        self.poll = Poll::Idle;
+        self.negotiate(context.now);
+        if self.peer.is_known() {
+            self.poll = Poll::Active;
+            self.leaving = context
+                .now
+                .checked_add(interval.saturating_mul(multiplier.into()));
+        }
         self.transmit(context);
+        self.forgotten = self.leaving.is_none();
     }
 
-    /// Whether a packet from the wire belongs to a link that just went down.
+    pub(crate) fn is_leaving(&self) -> bool {
+        self.leaving.is_some()
+    }
+
+    /// Whether the session lives on this link. Over several hops packets may take another one.
     pub(crate) fn uses(&self, interface: u32) -> bool {
-        self.config.interface.or(self.last_interface) == Some(interface)
+        let learnt = self.last_interface.filter(|_| !self.config.path.hops.is_multi());
+        self.config.path.interface.or(learnt) == Some(interface)
     }
 
-    /// Recomputes what is advertised after a change of state or timing, and starts the Poll Sequence that a
-    /// change demands (RFC 5880 section 6.8.3).
-    fn advertise(&mut self, required_rx_changed: bool) {
-        let floor = if self.state == State::Up {
-            Duration::ZERO
-        } else {
-            SLOW_INTERVAL
+    /// Recomputes what is advertised after a change of state, of parameters or of the peer, and starts the Poll Sequence
+    /// that a change demands (RFC 5880 section 6.8.3).
+    fn negotiate(&mut self, now: Instant) {
+        self.echo.set_interval(now, self.echo_interval());
+        let up = self.state == State::Up;
+        let timing = self.config.parameters.timing;
+        let slow = |slow: bool, floor: Duration| if slow { floor } else { Duration::ZERO };
+        let terms = Terms {
+            desired_min_tx: timing.desired_min_tx.max(slow(!up, SLOW_INTERVAL)),
+            required_min_rx: timing
+                .required_min_rx
+                .max(slow(self.echo.is_proven(), echo::SLOW_INTERVAL)),
+            // RFC 5880 section 6.8.7.
+            demand: self.config.parameters.demand.is_some() && up && self.peer.state == State::Up,
         };
-        let transmit = self.config.desired_min_tx.max(floor);
-        let changed = required_rx_changed || transmit != self.advertised_tx;
-        self.advertised_tx = transmit;
-        if changed && self.peer.discriminator != 0 {
+        if self.agreement.advertise(terms) && self.peer.is_known() {
             self.poll.start();
         }
-        if self.state == State::Up && self.poll.in_progress() {
-            self.effective_tx = self.effective_tx.min(transmit);
-            self.effective_rx = self.effective_rx.max(self.config.required_min_rx);
+        if up && self.poll.in_progress() {
+            self.agreement.anticipate();
         } else {
-            self.effective_tx = transmit;
-            self.effective_rx = self.config.required_min_rx;
+            self.agreement.settle();
         }
     }
 
-    /// RFC 5880 section 6.8.7: when, and whether at all, packets go out periodically.
-    fn transmit_interval(&self) -> Option<Duration> {
-        let demand = self.peer.demand && self.state == State::Up && self.peer.state == State::Up;
-        let silent = !self.may_transmit()
-            || self.peer.required_min_rx.is_zero()
-            || (demand && !self.poll.in_progress());
-        (!silent).then(|| self.effective_tx.max(self.peer.required_min_rx))
-    }
-
-    /// RFC 5880 section 6.8.7: the passive side is silent until it has heard the peer.
-    fn may_transmit(&self) -> bool {
-        self.config.role == Role::Active || self.peer.discriminator != 0
-    }
-
-    /// RFC 5880 section 6.8.4: the peer's multiplier times the slower of what we require and what it offers.
-    fn detection_time(&self) -> Option<Duration> {
-        (self.peer.discriminator != 0).then(|| {
-            let interval = self.effective_rx.max(self.peer.desired_min_tx);
-            interval.saturating_mul(self.peer.detect_multiplier.into())
-        })
-    }
-
-    fn detection_deadline(&self) -> Option<Instant> {
-        self.last_packet?.checked_add(self.detection_time()?)
-    }
-
-    /// Draws the next transmission anew if the interval is no longer the one it was drawn for. It counts
-    /// from the previous packet, so that a shorter interval holds at once (RFC 5880 section 6.8.3).
-    fn reschedule(&mut self, context: &mut Context<'_>) {
-        let interval = self.transmit_interval();
-        if interval == self.scheduled {
-            return;
-        }
-        self.scheduled = interval;
-        self.next_transmit = interval.and_then(|interval| {
-            let jittered = context.random.jittered(interval, self.config.detect_multiplier);
-            self.last_transmit
-                .map_or(Some(context.now), |last| last.checked_add(jittered))
-        });
-    }
-
-    /// Sends a packet, periodic or because of a change of state, and sets the time of the next one.
-    fn transmit(&mut self, context: &mut Context<'_>) {
-        if self.may_transmit() {
-            self.send(false, context);
-            self.poll.sent();
-            self.last_transmit = Some(context.now);
-        }
-        self.scheduled = None;
-        self.next_transmit = None;
-        self.reschedule(context);
-    }
-
-    /// Answers a Poll with a Final, outside of the periodic transmissions (RFC 5880 section 6.8.7).
-    fn answer(&mut self, context: &mut Context<'_>) {
-        if self.within_budget(context.now) {
-            self.send(true, context);
-        } else {
-            self.counters.polls_unanswered = self.counters.polls_unanswered.saturating_add(1);
-        }
-    }
-
-    fn within_budget(&mut self, now: Instant) -> bool {
-        self.answers
-            .take(now, self.config.desired_min_tx.min(self.config.required_min_rx))
-    }
-
-    fn send(&mut self, final_answer: bool, context: &mut Context<'_>) {
-        self.counters.transmitted = self.counters.transmitted.saturating_add(1);
-        context.outputs.push_back(Output::Transmit {
-            session: self.id,
-            local: self.config.local,
-            remote: self.config.remote,
-            interface: self.config.interface,
-            packet: Packet {
-                diagnostic: self.diagnostic,
-                state: self.state,
-                poll: !final_answer && self.poll.bit(),
-                final_answer,
-                control_plane_independent: false,
-                demand: false,
-                detect_multiplier: self.config.detect_multiplier,
-                my_discriminator: self.id.0,
-                your_discriminator: self.peer.discriminator,
-                desired_min_tx: microseconds(self.advertised_tx),
-                required_min_rx: microseconds(self.config.required_min_rx),
-                required_min_echo_rx: 0,
-            },
-        });
+    /// RFC 5880 section 6.8.9: echo while both sides are Up and the peer takes it.
+    fn echo_interval(&self) -> Option<Duration> {
+        let offered = self.config.parameters.echo.transmit?;
+        let taken = self.peer.required_min_echo_rx;
+        let both_up = self.state == State::Up && self.peer.state == State::Up;
+        (both_up && !taken.is_zero()).then(|| offered.max(taken))
     }
 
     pub(crate) fn status(&self) -> Status {
         Status {
             session: self.id,
-            config: self.config,
+            config: self.config.clone(),
+            unsolicited: self.unsolicited,
             state: self.state,
             since: self.since,
+            usable: self.state == State::Up && self.hold.usable(),
+            held_until: self.hold.until(),
             diagnostic: self.diagnostic,
+            last_down: self.last_down,
             remote_state: self.peer.state,
             remote_diagnostic: self.peer.diagnostic,
             remote_discriminator: self.peer.discriminator,
             remote_desired_min_tx: self.peer.desired_min_tx,
             remote_required_min_rx: self.peer.required_min_rx,
+            remote_required_min_echo_rx: self.peer.required_min_echo_rx,
             remote_detect_multiplier: self.peer.detect_multiplier,
+            remote_demand: self.peer.demand,
+            remote_independent: self.peer.independent,
             transmit_interval: self.transmit_interval(),
             detection_time: self.detection_time(),
             polling: self.poll.in_progress(),
+            demand: self.agreement.effective.demand,
+            echo: self.echo.status(),
             last_packet: self.last_packet,
             last_interface: self.last_interface,
+            arrivals: self.arrivals,
             counters: self.counters,
         }
     }
-}
-
-fn microseconds(interval: Duration) -> u32 {
-    u32::try_from(interval.as_micros()).unwrap_or(u32::MAX)
 }

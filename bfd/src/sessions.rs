@@ -1,72 +1,122 @@
 //! Every session of the node: demultiplexing, deadlines, commands.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
 use std::time::Instant;
 
+use crate::deadlines::Deadlines;
+use crate::echo::Echo;
 use crate::random::Random;
 use crate::session::{Context, Session};
 use crate::transition::Event;
-use crate::{ConfigError, Discard, Discards, Input, Output, Packet, SessionConfig, SessionId, Status};
+use crate::{
+    ConfigError, Discard, Discards, Hops, Input, Output, Packet, Path, Role, SessionConfig, SessionId, State,
+    Status, Unsolicited,
+};
 
-/// RFC 5881 section 5: a packet that crossed a router arrives with less.
-const TTL: u8 = 255;
 const MAXIMUM_SESSIONS: usize = 1024;
+
+/// Where a datagram came from, and how.
+struct Arrival<'a> {
+    source: IpAddr,
+    destination: IpAddr,
+    interface: u32,
+    ttl: u8,
+    multihop: bool,
+    payload: &'a [u8],
+}
+
+/// How a session is found by a packet that does not know it yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Source {
+    /// RFC 5881 section 3: by the sender and the interface; `None` is any.
+    OnLink(IpAddr, Option<u32>),
+    /// RFC 5883 section 4: by both addresses.
+    Far(IpAddr, IpAddr),
+}
+
+impl Source {
+    fn of(path: &Path) -> Self {
+        match path.hops {
+            Hops::Single => Self::OnLink(path.remote, path.interface),
+            Hops::Multi { .. } => Self::Far(path.remote, path.local),
+        }
+    }
+}
 
 /// Every BFD session of the node.
 #[derive(Debug)]
 pub struct Sessions {
     sessions: BTreeMap<SessionId, Session>,
-    by_source: BTreeMap<(IpAddr, Option<u32>), SessionId>,
-    deadlines: BTreeSet<(Instant, SessionId)>,
+    by_source: BTreeMap<Source, SessionId>,
+    unsolicited: Vec<Unsolicited>,
+    deadlines: Deadlines,
     outputs: VecDeque<Output>,
     discards: Discards,
     random: Random,
 }
 
 impl Sessions {
-    /// The seed decides discriminators and jitter. Give every start of a daemon another one.
+    /// The seed decides discriminators, jitter and the first sequence numbers. Give every start of a daemon another one.
     pub fn new(seed: u64) -> Self {
         Self {
             sessions: BTreeMap::new(),
             by_source: BTreeMap::new(),
-            deadlines: BTreeSet::new(),
+            unsolicited: Vec::new(),
+            deadlines: Deadlines::default(),
             outputs: VecDeque::with_capacity(64),
             discards: Discards::default(),
             random: Random::new(seed),
         }
     }
 
-    /// Starts a session. An active one sends its first packet at the next `Input::Timeout`.
+    /// Starts a session. An active one sends its first packet at the next `Input::Timeout`. One that the peer has started
+    /// already (RFC 9468) becomes this one, as it is.
     pub fn add(&mut self, now: Instant, config: SessionConfig) -> Result<SessionId, ConfigError> {
         config.validate()?;
-        let source = (config.remote, config.interface);
-        if self.by_source.contains_key(&source) {
-            return Err(ConfigError::Duplicate(config.remote));
+        let source = Source::of(&config.path);
+        if let Some(id) = self.by_source.get(&source).copied() {
+            let adopted = self
+                .sessions
+                .get_mut(&id)
+                .filter(|session| session.unsolicited && session.config.path == config.path)
+                .ok_or(ConfigError::Duplicate(config.path.remote))?;
+            adopted.unsolicited = false;
+            adopted.config.role = config.role;
+            self.with(now, id, |session, context| {
+                session.update(config.parameters, context)
+            });
+            return Ok(id);
         }
         if self.sessions.len() >= MAXIMUM_SESSIONS {
             return Err(ConfigError::TooMany(MAXIMUM_SESSIONS));
         }
+        self.end_leave_taking(source);
+        Ok(self.create(now, config))
+    }
+
+    fn create(&mut self, now: Instant, config: SessionConfig) -> SessionId {
         let id = self.unused_discriminator();
+        let source = Source::of(&config.path);
+        let slot = self.deadlines.claim(id);
         let mut context = Context {
             now,
             outputs: &mut self.outputs,
             random: &mut self.random,
         };
-        let session = Session::new(id, config, &mut context);
+        let session = Session::new(id, slot, config, &mut context);
         self.sessions.insert(id, session);
         self.by_source.insert(source, id);
+        // One turn may send a packet for each session, and report a change: memory for that is taken here.
+        let most = 2 * self.sessions.len();
+        self.outputs.reserve(most.saturating_sub(self.outputs.len()));
         self.rearm(id);
-        Ok(id)
+        id
     }
 
     pub fn handle(&mut self, now: Instant, input: Input<'_>) {
         match input {
-            Input::Update(id, timing) => {
-                if timing.validate().is_ok() {
-                    self.with(now, id, |session, context| session.update(timing, context));
-                }
-            }
+            Input::Update(id, parameters) => self.update(now, id, parameters),
             Input::Remove(id) => self.remove(now, id),
             Input::AdminDown(id) => {
                 self.with(now, id, |session, context| {
@@ -76,18 +126,27 @@ impl Sessions {
             Input::AdminUp(id) => {
                 self.with(now, id, |session, context| session.apply(Event::AdminUp, context));
             }
+            Input::Unsolicited(unsolicited) => self.set_unsolicited(now, unsolicited),
             Input::LinkDown { interface } => self.link_down(now, interface),
             Input::Packet {
                 source,
-                destination: _,
+                destination,
                 interface,
                 ttl,
+                multihop,
                 payload,
-            } => {
-                if let Err(reason) = self.receive(now, source, interface, ttl, payload) {
-                    self.discards.count(reason);
-                }
-            }
+            } => self.packet(
+                now,
+                &Arrival {
+                    source,
+                    destination,
+                    interface,
+                    ttl,
+                    multihop,
+                    payload,
+                },
+            ),
+            Input::Echo { interface, payload } => self.echo(now, interface, payload),
             Input::Timeout => self.timeout(now),
         }
     }
@@ -98,16 +157,23 @@ impl Sessions {
 
     /// When `Input::Timeout` is due; `None` without sessions, or while all are silent.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.deadlines.first().map(|(deadline, _)| *deadline)
+        self.deadlines.first()
     }
 
     /// A copy of the state of every session, in the order of their identifiers.
     pub fn sessions(&self) -> impl Iterator<Item = Status> + '_ {
-        self.sessions.values().map(Session::status)
+        let present = self.sessions.values().filter(|session| !session.is_leaving());
+        present.map(Session::status)
     }
 
     pub fn session(&self, id: SessionId) -> Option<Status> {
-        self.sessions.get(&id).map(Session::status)
+        let present = self.sessions.get(&id).filter(|session| !session.is_leaving());
+        present.map(Session::status)
+    }
+
+    /// Whether removed sessions still take their leave.
+    pub fn is_leaving(&self) -> bool {
+        self.sessions.values().any(Session::is_leaving)
     }
 
     /// Packets discarded by the whole node, by reason.
@@ -115,39 +181,43 @@ impl Sessions {
         &self.discards
     }
 
-    /// RFC 5880 section 6.8.6 and RFC 5881 sections 3 and 5.
-    fn receive(
-        &mut self,
-        now: Instant,
-        source: IpAddr,
-        interface: u32,
-        ttl: u8,
-        payload: &[u8],
-    ) -> Result<(), Discard> {
-        if ttl != TTL {
-            return Err(Discard::Ttl);
-        }
-        let decoded = Packet::decode(payload);
-        if decoded == Err(Discard::Authentication) {
+    fn packet(&mut self, now: Instant, arrival: &Arrival<'_>) {
+        if let Err((session, reason)) = self.receive(now, arrival) {
+            self.discards.count(reason);
             // Told to the session as well: the operator looks there for a mismatch.
-            if let Some(session) = self
-                .by_source(source, interface)
-                .and_then(|id| self.sessions.get_mut(&id))
-            {
-                session.discard(Discard::Authentication);
+            if let Some(session) = session.and_then(|id| self.sessions.get_mut(&id)) {
+                session.discard(reason);
             }
         }
-        let packet = decoded?;
-        let id = self.demultiplex(&packet, source, interface)?;
-        let mut accepted = Ok(());
-        self.with(now, id, |session, context| {
-            accepted = session.receive(&packet, interface, context)
-        });
-        accepted
     }
 
-    /// Once the peer knows us only the discriminator counts; before, source and interface do.
-    fn demultiplex(&self, packet: &Packet, source: IpAddr, interface: u32) -> Result<SessionId, Discard> {
+    /// RFC 5880 section 6.8.6 and RFC 5881 sections 3 and 5. Nothing changes before the packet has passed every check.
+    fn receive(&mut self, now: Instant, arrival: &Arrival<'_>) -> Result<(), (Option<SessionId>, Discard)> {
+        let nobodys = |reason| (None, reason);
+        if !arrival.multihop && arrival.ttl < Hops::Single.minimum_ttl() {
+            return Err(nobodys(Discard::Ttl));
+        }
+        let packet = Packet::decode(arrival.payload).map_err(nobodys)?;
+        let length = arrival.payload.get(3).copied().unwrap_or(0);
+        let payload = arrival.payload.get(..usize::from(length)).unwrap_or_default();
+        let (id, stranger) = match self.demultiplex(&packet, arrival) {
+            Err(Discard::UnknownSource) => (self.admit(now, &packet, arrival).map_err(nobodys)?, true),
+            found => (found.map_err(nobodys)?, false),
+        };
+        let mut accepted = Ok(());
+        self.with(now, id, |session, context| {
+            accepted = belongs(&session.config.path, arrival)
+                .and_then(|()| session.authenticate(now, payload, &packet))
+                .and_then(|()| session.receive(&packet, arrival.interface, context));
+        });
+        if stranger && accepted.is_err() {
+            self.forget(id);
+        }
+        accepted.map_err(|reason| (Some(id), reason))
+    }
+
+    /// Once the peer knows us only the discriminator counts; before, addresses and interface do.
+    fn demultiplex(&self, packet: &Packet, arrival: &Arrival<'_>) -> Result<SessionId, Discard> {
         if packet.your_discriminator != 0 {
             let id = SessionId(packet.your_discriminator);
             return self
@@ -156,21 +226,125 @@ impl Sessions {
                 .then_some(id)
                 .ok_or(Discard::UnknownDiscriminator);
         }
-        self.by_source(source, interface).ok_or(Discard::UnknownSource)
+        let find = |source| self.by_source.get(&source).copied();
+        let found = if arrival.multihop {
+            find(Source::Far(arrival.source, arrival.destination))
+        } else {
+            find(Source::OnLink(arrival.source, Some(arrival.interface)))
+                .or_else(|| find(Source::OnLink(arrival.source, None)))
+        };
+        found.ok_or(Discard::UnknownSource)
     }
 
-    fn by_source(&self, source: IpAddr, interface: u32) -> Option<SessionId> {
-        let exact = self.by_source.get(&(source, Some(interface)));
-        exact.or_else(|| self.by_source.get(&(source, None))).copied()
+    /// RFC 9468 section 2: a session that a stranger starts, where that is wanted.
+    fn admit(&mut self, now: Instant, packet: &Packet, arrival: &Arrival<'_>) -> Result<SessionId, Discard> {
+        let mut welcomes = self
+            .unsolicited
+            .iter()
+            .filter(|known| known.interface == arrival.interface && !arrival.multihop);
+        let welcome = welcomes
+            .find(|known| known.admits(arrival.source) && packet.state == State::Down)
+            .ok_or(Discard::UnknownSource)?;
+        let here = |session: &&Session| {
+            session.unsolicited && session.config.path.interface == Some(arrival.interface)
+        };
+        let present = self.sessions.values().filter(here).count();
+        if present >= usize::try_from(welcome.limit).unwrap_or(usize::MAX)
+            || self.sessions.len() >= MAXIMUM_SESSIONS
+        {
+            return Err(Discard::StrangerLimit);
+        }
+        let config = SessionConfig {
+            path: Path {
+                local: arrival.destination,
+                remote: arrival.source,
+                interface: Some(arrival.interface),
+                hops: Hops::Single,
+            },
+            role: Role::Passive,
+            parameters: welcome.parameters.clone(),
+        };
+        config.validate().map_err(|_| Discard::UnknownSource)?;
+        let id = self.create(now, config);
+        if let Some(session) = self.sessions.get_mut(&id) {
+            session.unsolicited = true;
+        }
+        Ok(id)
+    }
+
+    fn echo(&mut self, now: Instant, interface: u32, payload: &[u8]) {
+        let id = Echo::session_of(payload).map(SessionId);
+        let mut genuine = false;
+        if let Some(id) = id.filter(|id| self.sessions.contains_key(id)) {
+            self.with(now, id, |session, context| {
+                genuine = session.uses(interface) && session.echo_returned(payload, context);
+            });
+        }
+        if !genuine {
+            self.discards.count(Discard::Echo);
+        }
+    }
+
+    fn update(&mut self, now: Instant, id: SessionId, parameters: crate::Parameters) {
+        self.with(now, id, |session, context| {
+            if parameters.validate(session.config.path.hops).is_ok() {
+                session.update(parameters, context);
+            }
+        });
     }
 
     fn remove(&mut self, now: Instant, id: SessionId) {
-        self.with(now, id, Session::say_admin_down);
+        if let Some(session) = self.sessions.get(&id).filter(|session| !session.is_leaving()) {
+            self.by_source.remove(&Source::of(&session.config.path));
+            self.with(now, id, Session::leave);
+        }
+    }
+
+    /// A session that starts anew must not be contradicted by the last words of the one before it.
+    fn end_leave_taking(&mut self, source: Source) {
+        let before = self
+            .sessions
+            .iter()
+            .find(|(_, session)| session.is_leaving() && Source::of(&session.config.path) == source);
+        if let Some(id) = before.map(|(id, _)| *id) {
+            self.forget(id);
+        }
+    }
+
+    fn forget(&mut self, id: SessionId) {
         if let Some(session) = self.sessions.remove(&id) {
-            self.by_source
-                .remove(&(session.config.remote, session.config.interface));
-            if let Some(armed) = session.armed {
-                self.deadlines.remove(&(armed, id));
+            self.deadlines.release(session.slot);
+            let source = Source::of(&session.config.path);
+            // Another session may have taken the place of one that was leaving.
+            if self.by_source.get(&source) == Some(&id) {
+                self.by_source.remove(&source);
+            }
+            self.outputs.push_back(Output::Forgotten(id));
+        }
+    }
+
+    fn set_unsolicited(&mut self, now: Instant, unsolicited: Vec<Unsolicited>) {
+        self.unsolicited = unsolicited
+            .into_iter()
+            .filter(|known| known.parameters.validate(Hops::Single).is_ok())
+            .collect();
+        let mut after = None;
+        while let Some(id) = self.next_id(after) {
+            after = Some(id);
+            let Some(session) = self.sessions.get(&id).filter(|session| session.unsolicited) else {
+                continue;
+            };
+            let path = session.config.path;
+            let mut welcomes = self
+                .unsolicited
+                .iter()
+                .filter(|known| Some(known.interface) == path.interface);
+            match welcomes.find(|known| known.admits(path.remote)) {
+                Some(welcome) => {
+                    let parameters = welcome.parameters.clone();
+                    self.with(now, id, |session, context| session.update(parameters, context));
+                }
+                None => self.remove(now, id),
             }
         }
     }
@@ -193,12 +367,18 @@ impl Sessions {
         self.sessions.range((start, Unbounded)).next().map(|(id, _)| *id)
     }
 
-    /// Every session that is due once. Each leaves with a deadline that lies after `now`.
+    /// Every session that is due once, and those that may go with them. Each leaves with a deadline after `now`.
     fn timeout(&mut self, now: Instant) {
-        while let Some((deadline, id)) = self.deadlines.first().copied()
-            && deadline <= now
-        {
+        let mut from = 0;
+        while let Some((id, next)) = self.deadlines.due(from, now) {
             self.with(now, id, Session::timeout);
+            from = next;
+        }
+        let soon = now + Session::company();
+        from = 0;
+        while let Some((id, next)) = self.deadlines.due(from, soon) {
+            self.with(now, id, Session::transmit_in_company);
+            from = next;
         }
     }
 
@@ -210,24 +390,21 @@ impl Sessions {
                 random: &mut self.random,
             };
             operation(session, &mut context);
-            self.rearm(id);
+            if session.forgotten {
+                self.forget(id);
+            } else {
+                self.rearm(id);
+            }
         }
     }
 
     fn rearm(&mut self, id: SessionId) {
-        let Some(session) = self.sessions.get_mut(&id) else {
-            return;
-        };
-        let deadline = session.deadline();
-        if deadline == session.armed {
-            return;
-        }
-        let before = std::mem::replace(&mut session.armed, deadline);
-        if let Some(before) = before {
-            self.deadlines.remove(&(before, id));
-        }
-        if let Some(deadline) = deadline {
-            self.deadlines.insert((deadline, id));
+        if let Some(session) = self.sessions.get_mut(&id) {
+            let deadline = session.deadline();
+            if deadline != session.armed {
+                session.armed = deadline;
+                self.deadlines.set(session.slot, deadline);
+            }
         }
     }
 
@@ -239,4 +416,24 @@ impl Sessions {
             }
         }
     }
+}
+
+/// Whether a packet that names a session came the way of that session.
+fn belongs(path: &Path, arrival: &Arrival<'_>) -> Result<(), Discard> {
+    if path.hops.is_multi() != arrival.multihop {
+        return Err(Discard::Hops);
+    }
+    if arrival.ttl < path.hops.minimum_ttl() {
+        return Err(Discard::Ttl);
+    }
+    if path
+        .interface
+        .is_some_and(|interface| interface != arrival.interface)
+    {
+        return Err(Discard::Interface);
+    }
+    if (path.remote, path.local) != (arrival.source, arrival.destination) {
+        return Err(Discard::Address);
+    }
+    Ok(())
 }

@@ -5,9 +5,9 @@ mod support;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use bfd::{Diagnostic, Input, Role, SessionConfig, State, Timing};
+use bfd::{Diagnostic, Hops, Input, Parameters, Path, Role, SessionConfig, State, Timing};
 use proptest::prelude::*;
-use support::{INTERFACE, Network, config, ms, perfect};
+use support::{INTERFACE, Network, config, ms, perfect, timed};
 
 const DELAY: Duration = Duration::from_micros(100);
 
@@ -31,9 +31,12 @@ fn two_nodes_come_up_and_stay_up() {
 fn ipv6_and_any_interface() {
     let ends: [IpAddr; 2] = ["2001:db8::1".parse().unwrap(), "2001:db8::2".parse().unwrap()];
     let side = |local, remote| SessionConfig {
-        local,
-        remote,
-        interface: None,
+        path: Path {
+            local,
+            remote,
+            interface: None,
+            hops: Hops::Single,
+        },
         ..config(1, 2, ms(50), 3)
     };
     let mut network = Network::new(1, [side(ends[0], ends[1]), side(ends[1], ends[0])], perfect());
@@ -48,16 +51,13 @@ fn ipv6_and_any_interface() {
 
 #[test]
 fn different_intervals_are_negotiated() {
-    let left = SessionConfig {
-        desired_min_tx: ms(20),
-        required_min_rx: ms(100),
-        ..config(1, 2, ms(1), 4)
+    let timing = |transmit, receive, detect_multiplier| Timing {
+        desired_min_tx: ms(transmit),
+        required_min_rx: ms(receive),
+        detect_multiplier,
     };
-    let right = SessionConfig {
-        desired_min_tx: ms(30),
-        required_min_rx: ms(50),
-        ..config(2, 1, ms(1), 3)
-    };
+    let left = timed(1, 2, timing(20, 100, 4));
+    let right = timed(2, 1, timing(30, 50, 3));
     let mut network = Network::new(3, [left, right], perfect());
     network.settle();
     let [left, right] = [network.nodes[0].status(), network.nodes[1].status()];
@@ -129,18 +129,74 @@ fn admin_down_is_told_and_ends() {
 }
 
 #[test]
-fn removal_is_told() {
+fn removal_is_told_until_it_is_confirmed() {
     let mut network = Network::pair(6, ms(10), 3);
     network.settle();
     let id = network.nodes[0].id;
     network.input(0, Input::Remove(id));
     assert_eq!(network.nodes[0].sessions.sessions().count(), 0);
-    assert_eq!(network.nodes[0].sessions.poll_timeout(), None);
+    assert!(network.nodes[0].sessions.is_leaving());
     network.run(ms(1));
     assert_eq!(
         network.nodes[1].changes[0].diagnostic,
         Diagnostic::NeighborSignaledDown
     );
+    assert!(
+        !network.nodes[0].sessions.is_leaving(),
+        "the peer has answered the Poll"
+    );
+    assert_eq!(network.nodes[0].sessions.poll_timeout(), None);
+}
+
+/// RFC 5880 section 6.8.16: a detection time, and no longer.
+#[test]
+fn a_removal_that_nobody_confirms_ends() {
+    let mut network = Network::pair(6, ms(400), 5);
+    network.settle();
+    network.schedule = Box::new(|_, _| Vec::new());
+    let id = network.nodes[0].id;
+    network.input(0, Input::Remove(id));
+    network.run(ms(1_999));
+    assert!(network.nodes[0].sessions.is_leaving());
+    let said = &network.nodes[0].sent;
+    assert!(said.len() >= 2, "{said:?}");
+    assert!(
+        said.iter()
+            .all(|(_, packet)| packet.state == State::AdminDown && packet.poll)
+    );
+    network.run(ms(1));
+    assert!(!network.nodes[0].sessions.is_leaving());
+    assert_eq!(network.nodes[0].sessions.poll_timeout(), None);
+}
+
+#[test]
+fn a_session_that_starts_again_is_not_contradicted_by_the_one_before() {
+    let mut network = Network::pair(6, ms(10), 3);
+    network.settle();
+    let id = network.nodes[0].id;
+    network.input(0, Input::Remove(id));
+    let again = network.nodes[0]
+        .sessions
+        .add(network.now, config(1, 2, ms(10), 3))
+        .unwrap();
+    network.nodes[0].id = again;
+    assert!(!network.nodes[0].sessions.is_leaving());
+    assert!(network.run_until(ms(4_000), Network::both_up));
+}
+
+/// RFC 7419 section 3.
+#[test]
+fn the_common_intervals_are_agreed_on_to_the_microsecond() {
+    for micros in [3_300, 10_000, 20_000, 50_000, 100_000, 1_000_000] {
+        let interval = Duration::from_micros(micros);
+        let mut network = Network::pair(micros, interval, 3);
+        network.settle();
+        for node in &network.nodes {
+            let status = node.status();
+            assert_eq!(status.transmit_interval, Some(interval));
+            assert_eq!(status.detection_time, Some(interval * 3));
+        }
+    }
 }
 
 #[test]
@@ -181,7 +237,7 @@ fn a_passive_side_is_brought_up_by_an_active_one() {
         role: Role::Passive,
         ..config(2, 1, ms(10), 3)
     };
-    let mut network = Network::new(9, [config(1, 2, ms(10), 3), passive], perfect());
+    let mut network = Network::new(9, [config(1, 2, ms(10), 3), passive.clone()], perfect());
     network.settle();
     let both_passive = [
         SessionConfig {
@@ -285,7 +341,7 @@ proptest! {
             let timing =
                 Timing { desired_min_tx: ms(transmit), required_min_rx: ms(receive), detect_multiplier: 3 };
             let id = network.nodes[node].id;
-            network.input(node, Input::Update(id, timing));
+            network.input(node, Input::Update(id, Parameters::new(timing)));
             network.run(ms(pause));
         }
         network.run(ms(5_000));
@@ -294,8 +350,8 @@ proptest! {
             prop_assert!(!node.status().polling, "the Poll Sequence ends");
         }
         let [left, right] = [network.nodes[0].status(), network.nodes[1].status()];
-        for (one, other) in [(left, right), (right, left)] {
-            let interval = one.config.desired_min_tx.max(other.config.required_min_rx);
+        for (one, other) in [(&left, &right), (&right, &left)] {
+            let interval = one.config.parameters.timing.desired_min_tx.max(other.config.parameters.timing.required_min_rx);
             prop_assert_eq!(one.transmit_interval, Some(interval));
             prop_assert_eq!(other.detection_time, Some(interval * 3));
         }

@@ -1,11 +1,18 @@
 //! Random operations on one machine, with the invariants checked after each of them.
+#![allow(
+    clippy::expect_used,
+    reason = "the lint only exempts functions marked as tests"
+)]
 
 mod support;
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use bfd::{Input, Output, Packet, Role, SessionConfig, SessionId, Sessions, State, Timing};
+use bfd::{
+    Change, Input, Output, Packet, Parameters, Payload, Role, SessionConfig, SessionId, Sessions, State,
+    Timing,
+};
 use proptest::prelude::*;
 use support::{INTERFACE, address, clock, config};
 
@@ -143,7 +150,7 @@ impl Model {
                     required_min_rx: Duration::from_millis(receive),
                     detect_multiplier: multiplier,
                 };
-                self.handle(Input::Update(self.id(session), timing));
+                self.handle(Input::Update(self.id(session), Parameters::new(timing)));
             }
             Operation::LinkDown(interface) => self.handle(Input::LinkDown { interface }),
             Operation::Say {
@@ -196,6 +203,7 @@ impl Model {
             destination,
             interface: INTERFACE,
             ttl,
+            multihop: false,
             payload,
         });
     }
@@ -226,9 +234,9 @@ impl Model {
         let mut transmissions = 0;
         while let Some(output) = self.sessions.poll_output() {
             match output {
-                Output::StateChanged {
+                Output::StateChanged(Change {
                     session, from, to, ..
-                } => {
+                }) => {
                     assert_eq!(
                         self.states.insert(session, to),
                         Some(from),
@@ -236,11 +244,14 @@ impl Model {
                     );
                     assert_ne!(from, to);
                 }
-                Output::Transmit { session, packet, .. } => {
+                Output::Transmit { session, payload, .. } => {
                     transmissions += 1;
                     *self.transmitted.entry(session).or_default() += 1;
-                    self.check_packet(session, packet);
+                    self.check_packet(session, &payload);
                 }
+                Output::TransmitEcho { .. } => unreachable!("nobody asked for echo"),
+                Output::Usable { .. } => {}
+                Output::Forgotten(session) => assert!(!self.states.contains_key(&session)),
             }
         }
         let sessions = self.states.len().max(1);
@@ -256,7 +267,8 @@ impl Model {
         assert_eq!(self.sessions.sessions().count(), self.states.len());
     }
 
-    fn check_packet(&self, session: SessionId, packet: Packet) {
+    fn check_packet(&self, session: SessionId, payload: &Payload) {
+        let packet = Packet::decode(payload.as_bytes()).expect("what is sent is valid");
         assert!(!(packet.poll && packet.final_answer));
         assert!(!packet.demand && packet.required_min_echo_rx == 0);
         assert_eq!(packet.my_discriminator, session.0);

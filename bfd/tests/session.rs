@@ -11,10 +11,10 @@ use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use bfd::{
-    ConfigError, Diagnostic, Discard, Input, MAXIMUM_INTERVAL, Output, Packet, Role, SessionConfig,
-    SessionId, Sessions, State, Status, Timing,
+    Change, ConfigError, Diagnostic, Discard, Hops, Input, MAXIMUM_INTERVAL, Output, Packet, Parameters,
+    Path, Role, SessionConfig, SessionId, Sessions, State, Status, Timing,
 };
-use support::{INTERFACE, address, clock, config, drain, ms, packets};
+use support::{INTERFACE, address, clock, config, drain, ms, packets, timed};
 
 const PEER: u32 = 0x0bad_cafe;
 
@@ -78,6 +78,7 @@ impl Machine {
             destination: address(1),
             interface: INTERFACE,
             ttl,
+            multihop: false,
             payload,
         };
         self.input(input)
@@ -170,7 +171,8 @@ fn the_three_way_handshake() {
     let outputs = machine.say(machine.peer(State::Init));
     assert!(matches!(
         outputs[0],
-        Output::StateChanged { session, from: State::Init, to: State::Up, .. } if session == machine.id
+        Output::StateChanged(Change { session, from: State::Init, to: State::Up, usable: true, .. })
+            if session == machine.id
     ));
     let up = packets(&outputs)[0];
     assert_eq!((up.state, up.desired_min_tx, up.poll), (State::Up, 10_000, true));
@@ -251,7 +253,7 @@ fn a_slower_transmission_waits_for_the_final() {
         ..Timing::symmetric(ms(10), 3)
     };
     assert_eq!(
-        machine.input(Input::Update(machine.id, timing)),
+        machine.input(Input::Update(machine.id, Parameters::new(timing))),
         [],
         "no additional packet"
     );
@@ -284,7 +286,7 @@ fn a_faster_transmission_holds_at_once() {
         desired_min_tx: ms(10),
         ..Timing::symmetric(ms(1000), 3)
     };
-    machine.input(Input::Update(machine.id, timing));
+    machine.input(Input::Update(machine.id, Parameters::new(timing)));
     let sent = machine.pass(ms(10));
     assert!(
         !sent.is_empty(),
@@ -325,7 +327,7 @@ fn a_shorter_detection_time_waits_for_the_final() {
         required_min_rx: ms(20),
         ..Timing::symmetric(ms(50), 3)
     };
-    machine.input(Input::Update(machine.id, timing));
+    machine.input(Input::Update(machine.id, Parameters::new(timing)));
     machine.say(machine.peer(State::Up));
     assert_eq!(machine.status().detection_time, Some(ms(150)));
     assert_eq!(packets(&machine.input(Input::Timeout)), []);
@@ -343,7 +345,7 @@ fn a_longer_detection_time_holds_at_once() {
         required_min_rx: ms(100),
         ..Timing::symmetric(ms(10), 3)
     };
-    machine.input(Input::Update(machine.id, timing));
+    machine.input(Input::Update(machine.id, Parameters::new(timing)));
     assert_eq!(machine.status().detection_time, Some(ms(300)));
     machine.say(Packet {
         desired_min_tx: 500_000,
@@ -359,7 +361,10 @@ fn a_longer_detection_time_holds_at_once() {
 #[test]
 fn a_change_of_the_multiplier_needs_no_poll() {
     let mut machine = Machine::settled(ms(10), 3);
-    machine.input(Input::Update(machine.id, Timing::symmetric(ms(10), 5)));
+    machine.input(Input::Update(
+        machine.id,
+        Parameters::new(Timing::symmetric(ms(10), 5)),
+    ));
     let sent = machine.pass(ms(10));
     assert_eq!((sent[0].1.detect_multiplier, sent[0].1.poll), (5, false));
 }
@@ -372,16 +377,19 @@ fn silence_ends_the_session_at_the_detection_time() {
     assert_eq!(machine.status().state, State::Up);
     machine.now = heard + ms(30);
     let outputs = machine.input(Input::Timeout);
-    let expected = Output::StateChanged {
+    let expected = Output::StateChanged(Change {
         session: machine.id,
-        local: address(1),
-        remote: address(2),
+        path: config(1, 2, ms(10), 5).path,
         from: State::Up,
         to: State::Down,
+        usable: false,
         diagnostic: Diagnostic::DetectionTimeExpired,
+        remote_state: State::Up,
         remote_diagnostic: Diagnostic::None,
+        remote_independent: false,
         last_packet: Some(heard),
-    };
+        detection_time: Some(ms(30)),
+    });
     assert_eq!(outputs[0], expected);
     let told = packets(&outputs)[0];
     assert_eq!(
@@ -530,7 +538,7 @@ fn the_peer_being_admin_down_is_down_here() {
 }
 
 /// One packet for each reason to discard it. All of them would take the session down.
-fn bad_packets(good: Packet) -> [(Discard, IpAddr, u8, Vec<u8>); 12] {
+fn bad_packets(good: Packet) -> [(Discard, IpAddr, u8, Vec<u8>); 13] {
     let unknown = Packet {
         your_discriminator: 0,
         ..good
@@ -572,7 +580,8 @@ fn bad_packets(good: Packet) -> [(Discard, IpAddr, u8, Vec<u8>); 12] {
         ),
         from_peer(Discard::UnknownDiscriminator, wrong_session.encode().to_vec()),
         (Discard::UnknownSource, address(9), 255, unknown.encode().to_vec()),
-        from_peer(Discard::Authentication, authenticated),
+        (Discard::Address, address(9), 255, good.encode().to_vec()),
+        from_peer(Discard::AuthenticationUnexpected, authenticated),
     ]
 }
 
@@ -590,11 +599,15 @@ fn forged_and_malformed_packets_change_nothing() {
         assert_eq!((after, machine.sessions.poll_timeout()), before, "{reason:?}");
     }
     assert_eq!(
-        machine.status().counters.discards.get(Discard::Authentication),
+        machine
+            .status()
+            .counters
+            .discards
+            .get(Discard::AuthenticationUnexpected),
         1,
         "seen at the session"
     );
-    assert_eq!(machine.sessions.discards().total(), 12);
+    assert_eq!(machine.sessions.discards().total(), 13);
     machine.say(machine.peer(State::Down));
     assert_eq!(machine.status().state, State::Down, "the same packet, unaltered");
 }
@@ -602,10 +615,8 @@ fn forged_and_malformed_packets_change_nothing() {
 #[test]
 fn another_interface_is_another_session() {
     let mut machine = Machine::new(config(1, 2, ms(10), 3));
-    let other = SessionConfig {
-        interface: Some(INTERFACE + 1),
-        ..config(1, 2, ms(10), 3)
-    };
+    let mut other = config(1, 2, ms(10), 3);
+    other.path.interface = Some(INTERFACE + 1);
     let other = machine.sessions.add(machine.now, other).unwrap();
     let payload = Packet {
         your_discriminator: 0,
@@ -617,6 +628,7 @@ fn another_interface_is_another_session() {
         destination: address(1),
         interface,
         ttl: 255,
+        multihop: false,
         payload: &payload,
     };
     machine.input(arrive(INTERFACE + 1));
@@ -626,16 +638,44 @@ fn another_interface_is_another_session() {
     assert_eq!(machine.sessions.discards().get(Discard::UnknownSource), 1);
 }
 
+/// RFC 5880 section 6.3: the discriminator alone selects the session. What it selects must then have come the way of
+/// that session.
 #[test]
-fn once_known_only_the_discriminator_counts() {
+fn once_known_the_discriminator_selects_and_the_way_must_fit() {
     let mut machine = Machine::settled(ms(10), 3);
     let payload = machine.peer(State::Down).encode();
-    machine.datagram(address(77), 255, &payload);
-    assert_eq!(
-        machine.status().state,
-        State::Down,
-        "RFC 5880 section 6.3: the source may change"
-    );
+    let arrive = |source, destination, interface, multihop| Input::Packet {
+        source,
+        destination,
+        interface,
+        ttl: 255,
+        multihop,
+        payload: &payload,
+    };
+    let ways = [
+        (
+            Discard::Address,
+            arrive(address(77), address(1), INTERFACE, false),
+        ),
+        (
+            Discard::Address,
+            arrive(address(2), address(77), INTERFACE, false),
+        ),
+        (
+            Discard::Interface,
+            arrive(address(2), address(1), INTERFACE + 1, false),
+        ),
+        (Discard::Hops, arrive(address(2), address(1), INTERFACE, true)),
+    ];
+    for (reason, way) in ways {
+        let counted = machine.status().counters.discards.get(reason);
+        assert_eq!(machine.input(way), []);
+        let status = machine.status();
+        assert_eq!(status.state, State::Up, "{reason:?}");
+        assert_eq!(status.counters.discards.get(reason), counted + 1);
+    }
+    machine.input(arrive(address(2), address(1), INTERFACE, false));
+    assert_eq!(machine.status().state, State::Down);
 }
 
 #[test]
@@ -663,65 +703,65 @@ fn invalid_configurations_are_refused() {
     let any: IpAddr = "0.0.0.0".parse().unwrap();
     let short = Duration::from_micros(999);
     let long = MAXIMUM_INTERVAL + ms(1);
+    let timing = |transmit, receive, detect_multiplier| {
+        timed(
+            1,
+            2,
+            Timing {
+                desired_min_tx: transmit,
+                required_min_rx: receive,
+                detect_multiplier,
+            },
+        )
+    };
+    let path = |change: fn(&mut Path, IpAddr), address| {
+        let mut config = good.clone();
+        change(&mut config.path, address);
+        config
+    };
     let cases = [
+        (timing(short, ms(10), 3), ConfigError::Interval(short)),
         (
-            SessionConfig {
-                desired_min_tx: short,
-                ..good
-            },
-            ConfigError::Interval(short),
-        ),
-        (
-            SessionConfig {
-                required_min_rx: Duration::ZERO,
-                ..good
-            },
+            timing(ms(10), Duration::ZERO, 3),
             ConfigError::Interval(Duration::ZERO),
         ),
+        (timing(ms(10), long, 3), ConfigError::Interval(long)),
+        (timing(ms(10), ms(10), 0), ConfigError::MultiplierZero),
         (
-            SessionConfig {
-                required_min_rx: long,
-                ..good
-            },
-            ConfigError::Interval(long),
-        ),
-        (
-            SessionConfig {
-                detect_multiplier: 0,
-                ..good
-            },
-            ConfigError::MultiplierZero,
-        ),
-        (
-            SessionConfig { remote: v6, ..good },
+            path(|path, v6| path.remote = v6, v6),
             ConfigError::FamilyMismatch {
                 local: address(1),
                 remote: v6,
             },
         ),
-        (SessionConfig { remote: any, ..good }, ConfigError::Address(any)),
         (
-            SessionConfig {
-                remote: address(1),
-                ..good
-            },
+            path(|path, any| path.remote = any, any),
+            ConfigError::Address(any),
+        ),
+        (
+            path(|path, own| path.remote = own, address(1)),
             ConfigError::Address(address(1)),
         ),
         (
-            SessionConfig {
-                local: v6,
-                remote: link_local,
-                interface: None,
-                ..good
-            },
+            path(
+                |path, far| {
+                    path.local = "2001:db8::1".parse().unwrap();
+                    (path.remote, path.interface) = (far, None);
+                },
+                link_local,
+            ),
             ConfigError::InterfaceNeeded(link_local),
+        ),
+        (
+            path(|path, _| path.hops = Hops::Multi { minimum_ttl: 0 }, any),
+            ConfigError::MinimumTtl,
         ),
     ];
     for (config, error) in cases {
         assert_eq!(Sessions::new(1).add(now, config), Err(error));
     }
     let mut sessions = Sessions::new(1);
-    sessions.add(now, good).unwrap();
+    sessions.add(now, good.clone()).unwrap();
     assert_eq!(sessions.add(now, good), Err(ConfigError::Duplicate(address(2))));
 }
 
@@ -729,10 +769,13 @@ fn invalid_configurations_are_refused() {
 fn an_invalid_update_is_ignored() {
     let mut machine = Machine::settled(ms(10), 3);
     let before = machine.status();
-    machine.input(Input::Update(machine.id, Timing::symmetric(ms(10), 0)));
+    machine.input(Input::Update(
+        machine.id,
+        Parameters::new(Timing::symmetric(ms(10), 0)),
+    ));
     machine.input(Input::Update(
         SessionId(machine.id.0 ^ 1),
-        Timing::symmetric(ms(20), 3),
+        Parameters::new(Timing::symmetric(ms(20), 3)),
     ));
     assert_eq!(machine.status(), before);
 }
@@ -743,13 +786,9 @@ fn the_number_of_sessions_is_limited() {
     let mut sessions = Sessions::new(1);
     let add = |sessions: &mut Sessions, number: u32| {
         let remote = IpAddr::V4((0x0a01_0000 + number).into());
-        sessions.add(
-            now,
-            SessionConfig {
-                remote,
-                ..config(1, 2, ms(10), 3)
-            },
-        )
+        let mut config = config(1, 2, ms(10), 3);
+        config.path.remote = remote;
+        sessions.add(now, config)
     };
     for number in 0..1024 {
         add(&mut sessions, number).unwrap();

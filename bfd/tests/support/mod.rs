@@ -10,7 +10,8 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::{Duration, Instant};
 
 use bfd::{
-    Diagnostic, Input, Output, PACKET_LENGTH, Packet, Role, SessionConfig, SessionId, Sessions, State, Status,
+    Diagnostic, EchoPayload, HoldDown, Hops, Input, Output, Packet, Parameters, Path, Payload, Role,
+    SessionConfig, SessionId, Sessions, State, Status, Timing,
 };
 
 pub(crate) const INTERFACE: u32 = 3;
@@ -32,16 +33,39 @@ pub(crate) fn address(host: u8) -> IpAddr {
 }
 
 pub(crate) fn config(local: u8, remote: u8, interval: Duration, detect_multiplier: u8) -> SessionConfig {
+    timed(local, remote, Timing::symmetric(interval, detect_multiplier))
+}
+
+pub(crate) fn timed(local: u8, remote: u8, timing: Timing) -> SessionConfig {
     SessionConfig {
-        local: address(local),
-        remote: address(remote),
-        interface: Some(INTERFACE),
-        desired_min_tx: interval,
-        required_min_rx: interval,
-        detect_multiplier,
+        path: Path {
+            local: address(local),
+            remote: address(remote),
+            interface: Some(INTERFACE),
+            hops: Hops::Single,
+        },
         role: Role::Active,
+        parameters: Parameters::new(timing),
     }
 }
+
+pub(crate) fn with(
+    local: u8,
+    remote: u8,
+    interval: Duration,
+    detect_multiplier: u8,
+    change: impl Fn(&mut Parameters),
+) -> SessionConfig {
+    let mut config = config(local, remote, interval, detect_multiplier);
+    change(&mut config.parameters);
+    config
+}
+
+/// A hold-down that shows.
+pub(crate) const HOLD_DOWN: HoldDown = HoldDown {
+    first: Duration::from_secs(1),
+    longest: Duration::from_secs(60),
+};
 
 pub(crate) fn drain(sessions: &mut Sessions) -> Vec<Output> {
     std::iter::from_fn(|| sessions.poll_output()).collect()
@@ -51,8 +75,11 @@ pub(crate) fn packets(outputs: &[Output]) -> Vec<Packet> {
     outputs
         .iter()
         .filter_map(|output| match output {
-            Output::Transmit { packet, .. } => Some(*packet),
-            Output::StateChanged { .. } => None,
+            Output::Transmit { payload, .. } => Packet::decode(payload.as_bytes()).ok(),
+            Output::TransmitEcho { .. }
+            | Output::StateChanged(_)
+            | Output::Usable { .. }
+            | Output::Forgotten(_) => None,
         })
         .collect()
 }
@@ -61,6 +88,7 @@ pub(crate) fn packets(outputs: &[Output]) -> Vec<Packet> {
 pub(crate) struct Change {
     pub(crate) at: Instant,
     pub(crate) to: State,
+    pub(crate) usable: bool,
     pub(crate) diagnostic: Diagnostic,
     pub(crate) last_packet: Option<Instant>,
 }
@@ -70,7 +98,10 @@ pub(crate) struct Node {
     pub(crate) id: SessionId,
     pub(crate) address: IpAddr,
     pub(crate) changes: Vec<Change>,
+    /// When the session counted again after a hold-down.
+    pub(crate) usable: Vec<Instant>,
     pub(crate) sent: Vec<(Instant, Packet)>,
+    pub(crate) echoes: Vec<Instant>,
 }
 
 impl Node {
@@ -91,8 +122,20 @@ pub(crate) struct Network<'a> {
     pub(crate) nodes: [Node; 2],
     pub(crate) schedule: Schedule<'a>,
     /// By arrival, then by the order of sending.
-    flight: BTreeMap<(Instant, u64), (usize, [u8; PACKET_LENGTH])>,
+    flight: BTreeMap<(Instant, u64), (usize, Frame)>,
     sequence: u64,
+    /// How long an Echo packet is away; `None`: it is lost.
+    pub(crate) echo: Option<Duration>,
+    /// Changes the bytes of what is sent.
+    pub(crate) forge: Option<fn(&mut Vec<u8>)>,
+    pub(crate) multihop: bool,
+}
+
+/// What is on its way.
+#[derive(Clone, Debug)]
+enum Frame {
+    Control(Vec<u8>),
+    Echo(EchoPayload),
 }
 
 /// A wire without faults.
@@ -106,13 +149,16 @@ impl<'a> Network<'a> {
         let [first, second] = configs;
         let nodes = [(seed, first), (seed.wrapping_add(1), second)].map(|(seed, config)| {
             let mut sessions = Sessions::new(seed);
+            let address = config.path.local;
             let id = sessions.add(now, config).expect("a valid configuration");
             Node {
                 sessions,
                 id,
-                address: config.local,
+                address,
                 changes: Vec::new(),
+                usable: Vec::new(),
                 sent: Vec::new(),
+                echoes: Vec::new(),
             }
         });
         Self {
@@ -121,6 +167,9 @@ impl<'a> Network<'a> {
             schedule,
             flight: BTreeMap::new(),
             sequence: 0,
+            echo: None,
+            forge: None,
+            multihop: false,
         }
     }
 
@@ -142,39 +191,55 @@ impl<'a> Network<'a> {
 
     pub(crate) fn replace(&mut self, node: usize, seed: u64, config: SessionConfig) {
         let mut sessions = Sessions::new(seed);
+        let address = config.path.local;
         let id = sessions.add(self.now, config).expect("a valid configuration");
-        let address = config.local;
         self.nodes[node] = Node {
             sessions,
             id,
             address,
             changes: Vec::new(),
+            usable: Vec::new(),
             sent: Vec::new(),
+            echoes: Vec::new(),
         };
     }
 
     fn collect(&mut self, node: usize) {
         while let Some(output) = self.nodes[node].sessions.poll_output() {
             match output {
-                Output::Transmit { packet, .. } => self.transmit(node, packet),
-                Output::StateChanged {
-                    to,
-                    diagnostic,
-                    last_packet,
-                    ..
-                } => {
+                Output::Transmit { payload, .. } => self.transmit(node, &payload),
+                Output::TransmitEcho { payload, .. } => {
+                    self.nodes[node].echoes.push(self.now);
+                    if let Some(delay) = self.echo {
+                        // It comes back to whoever sent it.
+                        self.send(delay, node, Frame::Echo(payload));
+                    }
+                }
+                Output::StateChanged(change) => {
                     self.nodes[node].changes.push(Change {
                         at: self.now,
-                        to,
-                        diagnostic,
-                        last_packet,
+                        to: change.to,
+                        usable: change.usable,
+                        diagnostic: change.diagnostic,
+                        last_packet: change.last_packet,
                     });
                 }
+                Output::Usable { .. } => {
+                    let now = self.now;
+                    self.nodes[node].usable.push(now);
+                }
+                Output::Forgotten(_) => {}
             }
         }
     }
 
-    fn transmit(&mut self, node: usize, packet: Packet) {
+    fn send(&mut self, delay: Duration, to: usize, frame: Frame) {
+        self.sequence += 1;
+        self.flight.insert((self.now + delay, self.sequence), (to, frame));
+    }
+
+    fn transmit(&mut self, node: usize, payload: &Payload) {
+        let packet = Packet::decode(payload.as_bytes()).expect("what is sent is valid");
         assert!(
             !(packet.poll && packet.final_answer),
             "Poll and Final in one packet"
@@ -187,11 +252,27 @@ impl<'a> Network<'a> {
             );
         }
         self.nodes[node].sent.push((self.now, packet));
-        for delay in (self.schedule)(self.now, node) {
-            self.sequence += 1;
-            self.flight
-                .insert((self.now + delay, self.sequence), (1 - node, packet.encode()));
+        let mut bytes = payload.as_bytes().to_vec();
+        if let Some(forge) = self.forge {
+            forge(&mut bytes);
         }
+        for delay in (self.schedule)(self.now, node) {
+            self.send(delay, 1 - node, Frame::Control(bytes.clone()));
+        }
+    }
+
+    pub(crate) fn deliver(&mut self, to: usize, payload: &[u8]) {
+        let source = self.nodes[1 - to].address;
+        let destination = self.nodes[to].address;
+        let input = Input::Packet {
+            source,
+            destination,
+            interface: INTERFACE,
+            ttl: 255,
+            multihop: self.multihop,
+            payload,
+        };
+        self.input(to, input);
     }
 
     /// The next packet or deadline; at the same moment packets come first, as in the driver.
@@ -213,18 +294,18 @@ impl<'a> Network<'a> {
         };
         self.now = self.now.max(next);
         if arrival == Some(next)
-            && let Some((_, (to, payload))) = self.flight.pop_first()
+            && let Some((_, (to, frame))) = self.flight.pop_first()
         {
-            let source = self.nodes[1 - to].address;
-            let destination = self.nodes[to].address;
-            let input = Input::Packet {
-                source,
-                destination,
-                interface: INTERFACE,
-                ttl: 255,
-                payload: &payload,
-            };
-            self.input(to, input);
+            match frame {
+                Frame::Control(payload) => self.deliver(to, &payload),
+                Frame::Echo(payload) => {
+                    let input = Input::Echo {
+                        interface: INTERFACE,
+                        payload: &payload,
+                    };
+                    self.input(to, input);
+                }
+            }
             return true;
         }
         for node in 0..2 {
@@ -276,7 +357,9 @@ impl<'a> Network<'a> {
         assert!(self.run_until(ms(10_000), done), "the Poll Sequence never ended");
         for node in &mut self.nodes {
             node.changes.clear();
+            node.usable.clear();
             node.sent.clear();
+            node.echoes.clear();
         }
     }
 }
