@@ -1,71 +1,59 @@
 //! The loop of the thread: packets, commands, deadlines, reports.
 
-use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bfd::{Input, Output, Packet, SessionConfig, SessionId, Sessions};
-use nix::poll::{PollFd, PollFlags, ppoll};
-use nix::sys::time::TimeSpec;
+use bfd::{Input, Output, Path, SessionConfig, SessionId, Sessions, Unsolicited};
 
 use super::handle::{Command, Handle};
-use super::report::{Scheduling, ThreadReport};
-use super::socket::{MAXIMUM_RECEIVERS, Receiver, Transmitter};
-use super::{Change, Options};
+use super::registry::Registry;
+use super::report::{Scheduling, SessionReport, ThreadReport};
+use super::sockets::{Sockets, Wanted};
+use super::{Change, News, Options};
+use crate::desired::SessionKey;
 
 /// Reports are at least this far apart, unless a session changed its state.
 const REPORT_INTERVAL: Duration = Duration::from_millis(100);
 /// From here on a wake-up counts as late.
 const LATE: Duration = Duration::from_millis(1);
-/// A socket that cannot be opened is tried again.
-const LISTEN_AGAIN: Duration = Duration::from_secs(1);
 /// More than a receive buffer holds: one turn takes everything that was there when it began, and a flood
 /// cannot keep the thread from its deadlines.
 const DATAGRAMS_A_TURN: usize = 4096;
+/// How long the end waits for peers to confirm that they know.
+const LEAVE_TAKING: Duration = Duration::from_millis(150);
 
 type OnChange = Box<dyn FnMut(Change) + Send>;
 
-/// Where the packets of a session go, opened when there is something to send.
-struct Way {
-    config: SessionConfig,
-    transmitter: Option<Transmitter>,
-}
-
 pub(super) struct Driver {
     sessions: Sessions,
-    by_remote: BTreeMap<IpAddr, SessionId>,
-    ways: BTreeMap<SessionId, Way>,
-    /// Where to listen when there is a session of that family.
-    listen: Vec<IpAddr>,
-    receivers: Vec<Receiver>,
-    /// When to try again what could not be opened.
-    listen_again: Option<Instant>,
+    registry: Registry,
+    strangers: bool,
+    sockets: Sockets,
     handle: Handle,
     on_change: OnChange,
-    port: u16,
     thread: ThreadReport,
     /// Something happened that the last report does not show.
     unreported: bool,
     urgent: bool,
     next_report: Instant,
+    /// The end, once it has been asked for.
+    ends: Option<Instant>,
 }
 
 impl Driver {
     pub(super) fn new(options: &Options, handle: Handle, on_change: OnChange) -> Self {
         Self {
             sessions: Sessions::new(options.seed),
-            by_remote: BTreeMap::new(),
-            ways: BTreeMap::new(),
-            listen: options.listen.iter().take(MAXIMUM_RECEIVERS).copied().collect(),
-            receivers: Vec::with_capacity(MAXIMUM_RECEIVERS),
-            listen_again: None,
+            registry: Registry::default(),
+            strangers: false,
+            sockets: Sockets::new(options),
             handle,
             on_change,
-            port: options.port,
             thread: ThreadReport::default(),
             unreported: true,
             urgent: true,
             next_report: Instant::now(),
+            ends: None,
         }
     }
 
@@ -73,19 +61,23 @@ impl Driver {
         self.thread.scheduling = scheduling;
         self.thread.memory_locked = memory_locked;
         loop {
-            if !self.commands() {
-                self.report(Instant::now());
-                return;
-            }
+            self.commands();
             // Taken before the sockets are emptied: whatever arrived up to now is known when the deadlines
             // up to now are judged.
             let now = Instant::now();
             self.packets();
             self.timeout(now);
-            if self.listen_again.is_some_and(|at| at <= now) {
+            if self.sockets.due().is_some_and(|at| at <= now) {
                 self.listen(now);
             }
+            self.sockets.flush(&mut self.thread);
             self.report(now);
+            if self
+                .ends
+                .is_some_and(|end| end <= now || !self.sessions.is_leaving())
+            {
+                return;
+            }
             self.wait();
         }
     }
@@ -93,121 +85,132 @@ impl Driver {
     /// Sleeps until a packet, a command, a deadline or a report is due.
     fn wait(&mut self) {
         let report = self.unreported.then_some(self.next_report);
-        let deadline = [self.sessions.poll_timeout(), self.listen_again, report]
-            .into_iter()
-            .flatten()
-            .min();
+        let deadlines = [
+            self.sessions.poll_timeout(),
+            self.sockets.due(),
+            report,
+            self.ends,
+        ];
+        let deadline = deadlines.into_iter().flatten().min();
         let timeout = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-        // Slots without a receiver wait for commands as well.
-        let mut polled: [PollFd<'_>; 1 + MAXIMUM_RECEIVERS] = std::array::from_fn(|slot| {
-            let receiver = slot.checked_sub(1).and_then(|index| self.receivers.get(index));
-            let descriptor = receiver.map_or(self.handle.wake_descriptor(), Receiver::descriptor);
-            PollFd::new(descriptor, PollFlags::POLLIN)
-        });
-        // The only error is a signal: the loop comes back to it.
-        let _ = ppoll(&mut polled, timeout.map(TimeSpec::from), None);
+        self.sockets.wait(self.handle.wake_descriptor(), timeout);
         self.thread.wakeups += 1;
     }
 
-    /// False once the thread has to end.
-    fn commands(&mut self) -> bool {
+    fn commands(&mut self) {
         self.handle.clear_wake();
         while let Some(command) = self.handle.next_command() {
-            let now = Instant::now();
             self.unreported = true;
             self.urgent = true;
-            match command {
-                Command::Put(config) => {
-                    self.put(now, config);
-                    self.listen(now);
-                }
-                Command::Remove(remote) => {
-                    self.remove(now, remote);
-                    self.listen(now);
-                }
-                Command::AdminDown(remote) => self.with(now, remote, Input::AdminDown),
-                Command::AdminUp(remote) => self.with(now, remote, Input::AdminUp),
-                Command::LinkDown { interface } => self.handle_input(now, Input::LinkDown { interface }),
-                Command::Stop { announce } => {
-                    if announce {
-                        self.stop(now);
-                    }
-                    return false;
+            self.command(Instant::now(), command);
+        }
+    }
+
+    fn command(&mut self, now: Instant, command: Command) {
+        match command {
+            Command::Put(key, config) => {
+                self.put(now, key, config);
+                self.settle(now);
+            }
+            Command::Remove(key) => {
+                self.remove(now, &key);
+                self.settle(now);
+            }
+            Command::Unsolicited(unsolicited) => self.set_unsolicited(now, unsolicited),
+            Command::AdminDown(key) => self.with(now, &key, Input::AdminDown),
+            Command::AdminUp(key) => self.with(now, &key, Input::AdminUp),
+            Command::LinkDown { interface } => self.handle_input(now, Input::LinkDown { interface }),
+            Command::LinkUp { interface, name } => self.link_up(now, interface, &name),
+            Command::NeighborsChanged => self.registry.forget_neighbors(),
+            Command::Stop { announce } => {
+                let patience = if announce { LEAVE_TAKING } else { Duration::ZERO };
+                self.ends = Some(now + patience);
+                if announce {
+                    self.take_leave(now);
                 }
             }
         }
-        true
     }
 
-    /// Listens where there is a session of that family, and nowhere else.
+    /// The sockets follow the sessions.
+    fn settle(&mut self, now: Instant) {
+        self.sockets.close_echo();
+        self.listen(now);
+    }
+
+    /// Listens where there is a session of that family and kind, and nowhere else.
     fn listen(&mut self, now: Instant) {
-        let remotes = &self.by_remote;
-        let wanted = |address: IpAddr| remotes.keys().any(|remote| remote.is_ipv4() == address.is_ipv4());
-        self.receivers.retain(|receiver| wanted(receiver.address()));
-        self.listen_again = None;
-        for &address in self.listen.iter().filter(|address| wanted(**address)) {
-            if self
-                .receivers
-                .iter()
-                .any(|receiver| receiver.address() == address)
-            {
-                continue;
-            }
-            match Receiver::open(address, self.port) {
-                Ok(receiver) => self.receivers.push(receiver),
-                Err(_) => {
-                    self.thread.receive_errors += 1;
-                    self.listen_again = Some(now + LISTEN_AGAIN);
-                }
-            }
+        let mut wanted = Wanted::default();
+        for (key, config) in self.registry.configured() {
+            wanted.add(key.remote, config.path.hops.is_multi());
+        }
+        if self.strangers {
+            wanted.add_strangers();
+        }
+        self.sockets.listen(now, wanted, &mut self.thread);
+    }
+
+    fn take_leave(&mut self, now: Instant) {
+        self.set_unsolicited(now, Vec::new());
+        let keys: Vec<SessionKey> = self.registry.keys().cloned().collect();
+        for key in keys {
+            self.remove(now, &key);
         }
     }
 
-    fn stop(&mut self, now: Instant) {
-        while let Some(remote) = self.by_remote.first_key_value().map(|(remote, _)| *remote) {
-            self.remove(now, remote);
-        }
-    }
-
-    fn put(&mut self, now: Instant, config: SessionConfig) {
-        if let Some(id) = self.by_remote.get(&config.remote).copied() {
-            let same = self.ways.get(&id).is_some_and(|way| {
-                let before = way.config;
-                before.local == config.local
-                    && before.interface == config.interface
-                    && before.role == config.role
-            });
-            if same {
-                self.handle_input(now, Input::Update(id, config.timing()));
+    fn put(&mut self, now: Instant, key: SessionKey, config: SessionConfig) {
+        let known = self.registry.id(&key);
+        let before = known
+            .and_then(|id| self.registry.get(id))
+            .and_then(|entry| entry.config.as_ref());
+        if let (Some(id), Some(before)) = (known, before) {
+            if (before.path, before.role) == (config.path, config.role) {
+                self.handle_input(now, Input::Update(id, config.parameters.clone()));
+                self.registry.put(key, id, config);
                 return;
             }
-            self.remove(now, config.remote);
+            self.remove(now, &key);
         }
-        match self.sessions.add(now, config) {
-            Ok(id) => {
-                self.by_remote.insert(config.remote, id);
-                self.ways.insert(
-                    id,
-                    Way {
-                        config,
-                        transmitter: None,
-                    },
-                );
-            }
+        match self.sessions.add(now, config.clone()) {
+            Ok(id) => self.registry.put(key, id, config),
             // The handle has validated the rest; what remains is the limit.
             Err(_) => self.thread.refused_sessions += 1,
         }
+        self.outputs();
     }
 
-    fn remove(&mut self, now: Instant, remote: IpAddr) {
-        if let Some(id) = self.by_remote.remove(&remote) {
+    fn remove(&mut self, now: Instant, key: &SessionKey) {
+        if let Some(id) = self.registry.release(key) {
             self.handle_input(now, Input::Remove(id));
-            self.ways.remove(&id);
         }
     }
 
-    fn with(&mut self, now: Instant, remote: IpAddr, input: fn(SessionId) -> Input<'static>) {
-        if let Some(id) = self.by_remote.get(&remote).copied() {
+    fn set_unsolicited(&mut self, now: Instant, unsolicited: Vec<Unsolicited>) {
+        self.strangers = !unsolicited.is_empty();
+        self.handle_input(now, Input::Unsolicited(unsolicited));
+        self.listen(now);
+    }
+
+    /// An interface that was made anew has another index: what is bound to its name moves there.
+    fn link_up(&mut self, now: Instant, interface: u32, name: &str) {
+        let moved: Vec<(SessionKey, SessionConfig)> = self
+            .registry
+            .configured()
+            .filter(|(key, config)| {
+                key.interface.as_deref() == Some(name) && config.path.interface != Some(interface)
+            })
+            .map(|(key, config)| (key.clone(), config.clone()))
+            .collect();
+        for (key, mut config) in moved {
+            config.path.interface = Some(interface);
+            self.put(now, key, config);
+        }
+        self.sockets.close_echo();
+        self.registry.forget_neighbors();
+    }
+
+    fn with(&mut self, now: Instant, key: &SessionKey, input: fn(SessionId) -> Input<'static>) {
+        if let Some(id) = self.registry.id(key) {
             self.handle_input(now, input(id));
         }
     }
@@ -219,8 +222,9 @@ impl Driver {
 
     /// Empties the sockets.
     fn packets(&mut self) {
-        let mut receivers = std::mem::take(&mut self.receivers);
+        let mut receivers = std::mem::take(&mut self.sockets.receivers);
         for receiver in &mut receivers {
+            let multihop = receiver.is_multihop();
             for _ in 0..DATAGRAMS_A_TURN {
                 match receiver.receive() {
                     Ok(Some(datagram)) => {
@@ -231,6 +235,7 @@ impl Driver {
                             destination: datagram.destination,
                             interface: datagram.interface,
                             ttl: datagram.ttl,
+                            multihop,
                             payload: datagram.payload,
                         };
                         self.sessions.handle(datagram.received, input);
@@ -244,7 +249,32 @@ impl Driver {
                 }
             }
         }
-        self.receivers = receivers;
+        self.sockets.receivers = receivers;
+        self.echoes();
+    }
+
+    fn echoes(&mut self) {
+        let mut sockets = std::mem::take(&mut self.sockets.echo);
+        for socket in &mut sockets {
+            let interface = socket.interface();
+            for _ in 0..DATAGRAMS_A_TURN {
+                match socket.receive() {
+                    Ok(Some(returned)) => {
+                        self.unreported = true;
+                        let payload = returned.payload;
+                        let input = Input::Echo { interface, payload };
+                        self.sessions.handle(returned.received, input);
+                    }
+                    Ok(None) => break,
+                    Err(_) => {
+                        self.thread.receive_errors += 1;
+                        break;
+                    }
+                }
+            }
+        }
+        self.sockets.echo = sockets;
+        self.outputs();
     }
 
     fn timeout(&mut self, now: Instant) {
@@ -255,7 +285,7 @@ impl Driver {
         if lateness > LATE {
             self.thread.late_wakeups += 1;
         }
-        self.thread.max_lateness = self.thread.max_lateness.max(lateness);
+        self.thread.lateness.count(lateness);
         self.unreported = true;
         self.handle_input(now, Input::Timeout);
     }
@@ -264,65 +294,54 @@ impl Driver {
     fn outputs(&mut self) {
         while let Some(output) = self.sessions.poll_output() {
             match output {
-                Output::StateChanged {
+                Output::StateChanged(change) => {
+                    self.tell(change.session, &change.path, News::State(change));
+                }
+                Output::Usable { session, path } => self.tell(session, &path, News::Usable),
+                Output::Transmit {
                     session,
-                    local,
-                    remote,
-                    from,
-                    to,
-                    diagnostic,
-                    remote_diagnostic,
-                    last_packet,
+                    path,
+                    payload,
                 } => {
-                    let at = Instant::now();
-                    (self.on_change)(Change {
-                        at,
-                        session,
-                        local,
-                        remote,
-                        from,
-                        to,
-                        diagnostic,
-                        remote_diagnostic,
-                        last_packet,
-                    });
-                    self.unreported = true;
+                    self.registry.know(session, &path);
+                    let port = self.registry.get(session).map_or(0, |entry| entry.source_port);
+                    self.sockets.push(&path, port, &payload, &mut self.thread);
+                }
+                Output::TransmitEcho {
+                    session,
+                    path,
+                    payload,
+                } => {
+                    let sent = self
+                        .registry
+                        .get_mut(session)
+                        .map(|entry| self.sockets.send_echo(&path, entry, &payload));
+                    if let Some(Err(error)) = sent {
+                        self.thread.transmit_errors += 1;
+                        self.thread.last_transmit_error = error.raw_os_error();
+                    }
+                }
+                Output::Forgotten(session) => {
+                    // Its last words first.
+                    self.sockets.flush(&mut self.thread);
+                    self.registry.forget(session);
                     self.urgent = true;
                 }
-                Output::Transmit { session, packet, .. } => self.transmit(session, packet),
             }
         }
     }
 
-    /// A socket that fails is opened anew for the next packet: the address or the interface may be back.
-    fn transmit(&mut self, session: SessionId, packet: Packet) {
-        let Some(way) = self.ways.get_mut(&session) else {
-            return;
-        };
-        let SessionConfig {
-            local,
-            remote,
-            interface,
-            ..
-        } = way.config;
-        let opened = match way.transmitter.take() {
-            Some(transmitter) => Ok(transmitter),
-            None => Transmitter::open(local, remote, interface, self.port),
-        };
-        let result = opened.and_then(|transmitter| {
-            transmitter.send(&packet.encode())?;
-            Ok(transmitter)
-        });
-        match result {
-            Ok(transmitter) => {
-                way.transmitter = Some(transmitter);
-                self.thread.transmitted += 1;
-            }
-            Err(error) => {
-                self.thread.transmit_errors += 1;
-                self.thread.last_transmit_error = error.raw_os_error();
-            }
+    fn tell(&mut self, session: SessionId, path: &Path, news: News) {
+        self.registry.know(session, path);
+        if let Some(entry) = self.registry.get(session) {
+            (self.on_change)(Change {
+                at: Instant::now(),
+                key: Arc::clone(&entry.key),
+                news,
+            });
         }
+        self.unreported = true;
+        self.urgent = true;
     }
 
     /// Overwrites the report unless somebody reads it just now; then the next turn does.
@@ -332,8 +351,16 @@ impl Driver {
         }
         self.next_report = now + REPORT_INTERVAL;
         if let Some(mut report) = self.handle.try_report() {
+            let registry = &self.registry;
             report.sessions.clear();
-            report.sessions.extend(self.sessions.sessions());
+            report
+                .sessions
+                .extend(self.sessions.sessions().filter_map(|status| {
+                    Some(SessionReport {
+                        key: Arc::clone(&registry.get(status.session)?.key),
+                        status,
+                    })
+                }));
             report.discards = *self.sessions.discards();
             report.thread = self.thread;
             (self.unreported, self.urgent) = (false, false);

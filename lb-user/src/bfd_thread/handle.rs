@@ -3,27 +3,34 @@
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, Read, Write};
-use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, SocketAddr, SocketAddrV6, UdpSocket};
 use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
-use bfd::{ConfigError, Role, SessionConfig};
+use bfd::{ConfigError, Path, SessionConfig, Unsolicited};
 use nix::errno::Errno;
+use nix::net::if_::if_nametoindex;
 
 use super::{PORT, Report};
 use crate::apply::{self, ApplyError};
-use crate::desired;
+use crate::desired::{self, SessionKey};
 
-/// What the thread is asked to do. Sessions are named by the address of the peer.
-#[derive(Clone, Copy, Debug)]
+/// What the thread is asked to do.
+#[derive(Clone, Debug)]
 pub(super) enum Command {
-    Put(SessionConfig),
-    Remove(IpAddr),
-    AdminDown(IpAddr),
-    AdminUp(IpAddr),
+    Put(SessionKey, SessionConfig),
+    Remove(SessionKey),
+    Unsolicited(Vec<Unsolicited>),
+    AdminDown(SessionKey),
+    AdminUp(SessionKey),
     LinkDown {
         interface: u32,
     },
+    LinkUp {
+        interface: u32,
+        name: String,
+    },
+    NeighborsChanged,
     /// End the thread; `announce` says AdminDown to every peer first.
     Stop {
         announce: bool,
@@ -55,30 +62,48 @@ impl Handle {
         })))
     }
 
-    /// Adds the session, or changes the one with the same remote address. A change of the timing alone keeps
-    /// the session up.
-    pub fn put(&self, config: SessionConfig) -> Result<(), ConfigError> {
+    /// Adds the session, or changes the one of that name. As long as both ends and the role stay, it stays up.
+    pub fn put(&self, key: SessionKey, config: SessionConfig) -> Result<(), ConfigError> {
         config.validate()?;
-        self.send(Command::Put(config));
+        self.send(Command::Put(key, config));
         Ok(())
     }
 
     /// Says AdminDown to the peer and forgets it. Reports no change of state.
-    pub fn remove(&self, remote: IpAddr) {
-        self.send(Command::Remove(remote));
+    pub fn remove(&self, key: SessionKey) {
+        self.send(Command::Remove(key));
     }
 
-    pub fn admin_down(&self, remote: IpAddr) {
-        self.send(Command::AdminDown(remote));
+    pub fn admin_down(&self, key: SessionKey) {
+        self.send(Command::AdminDown(key));
     }
 
-    pub fn admin_up(&self, remote: IpAddr) {
-        self.send(Command::AdminUp(remote));
+    pub fn admin_up(&self, key: SessionKey) {
+        self.send(Command::AdminUp(key));
+    }
+
+    /// Who may start sessions: the whole set.
+    pub fn unsolicited(&self, unsolicited: Vec<Unsolicited>) -> Result<(), ConfigError> {
+        for known in &unsolicited {
+            known.parameters.validate(bfd::Hops::Single)?;
+        }
+        self.send(Command::Unsolicited(unsolicited));
+        Ok(())
     }
 
     /// The interface lost its carrier.
     pub fn link_down(&self, interface: u32) {
         self.send(Command::LinkDown { interface });
+    }
+
+    /// The interface has carrier; it may be a new one of the same name.
+    pub fn link_up(&self, interface: u32, name: String) {
+        self.send(Command::LinkUp { interface, name });
+    }
+
+    /// The kernel knows another link-layer address of somebody.
+    pub fn neighbors_changed(&self) {
+        self.send(Command::NeighborsChanged);
     }
 
     /// Says AdminDown to every peer and ends the thread.
@@ -138,41 +163,81 @@ fn try_lock<T>(mutex: &Mutex<T>) -> Option<MutexGuard<'_, T>> {
 
 impl apply::Bfd for Handle {
     fn put_session(&mut self, session: &desired::Session) -> Result<(), ApplyError> {
+        let remote = session.key.remote;
+        let interface = session.key.interface.as_deref().map(index_of).transpose()?;
         let local = match session.local {
             Some(local) => local,
-            None => source_towards(session.remote).map_err(|error| {
+            None => source_towards(remote, interface).map_err(|error| {
                 ApplyError::new(format_args!(
                     "no local address for BFD with {}: {error}",
-                    session.remote
+                    session.key
                 ))
             })?,
         };
         let config = SessionConfig {
-            local,
-            remote: session.remote,
-            interface: None,
-            desired_min_tx: session.timing.desired_min_tx,
-            required_min_rx: session.timing.required_min_rx,
-            detect_multiplier: session.timing.detect_multiplier,
-            role: Role::Active,
+            path: Path {
+                local,
+                remote,
+                interface,
+                hops: session.hops,
+            },
+            role: session.role,
+            parameters: session.parameters.clone(),
         };
-        self.put(config).map_err(ApplyError::new)
+        self.put(session.key.clone(), config).map_err(ApplyError::new)
     }
 
-    fn remove_session(&mut self, remote: IpAddr) -> Result<(), ApplyError> {
-        self.remove(remote);
+    fn remove_session(&mut self, key: &SessionKey) -> Result<(), ApplyError> {
+        self.remove(key.clone());
         Ok(())
+    }
+
+    fn disable_session(&mut self, key: &SessionKey) -> Result<(), ApplyError> {
+        self.admin_down(key.clone());
+        Ok(())
+    }
+
+    fn enable_session(&mut self, key: &SessionKey) -> Result<(), ApplyError> {
+        self.admin_up(key.clone());
+        Ok(())
+    }
+
+    fn set_unsolicited(&mut self, unsolicited: &[desired::Unsolicited]) -> Result<(), ApplyError> {
+        let known = unsolicited.iter().map(|known| {
+            Ok(Unsolicited {
+                interface: index_of(&known.interface)?,
+                prefixes: known
+                    .prefixes
+                    .iter()
+                    .map(|prefix| (prefix.network(), prefix.prefix_len()))
+                    .collect(),
+                limit: known.limit,
+                parameters: known.parameters.clone(),
+            })
+        });
+        let known: Vec<Unsolicited> = known.collect::<Result<_, ApplyError>>()?;
+        self.unsolicited(known).map_err(ApplyError::new)
     }
 }
 
+fn index_of(interface: &str) -> Result<u32, ApplyError> {
+    if_nametoindex(interface)
+        .map_err(|error| ApplyError::new(format_args!("interface {interface} for BFD: {}", error.desc())))
+}
+
 /// The address that the kernel would send from. Connecting a datagram socket sends nothing.
-fn source_towards(remote: IpAddr) -> io::Result<IpAddr> {
-    let any: SocketAddr = if remote.is_ipv4() {
-        ([0, 0, 0, 0], 0).into()
-    } else {
-        ([0_u16; 8], 0).into()
+fn source_towards(remote: IpAddr, interface: Option<u32>) -> io::Result<IpAddr> {
+    let (any, to): (SocketAddr, SocketAddr) = match remote {
+        IpAddr::V4(remote) => (([0, 0, 0, 0], 0).into(), (remote, PORT).into()),
+        IpAddr::V6(remote) => {
+            let scope = interface.filter(|_| remote.is_unicast_link_local()).unwrap_or(0);
+            (
+                ([0_u16; 8], 0).into(),
+                SocketAddrV6::new(remote, PORT, 0, scope).into(),
+            )
+        }
     };
     let socket = UdpSocket::bind(any)?;
-    socket.connect((remote, PORT))?;
+    socket.connect(to)?;
     Ok(socket.local_addr()?.ip())
 }

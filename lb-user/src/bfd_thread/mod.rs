@@ -1,45 +1,58 @@
 //! BFD on a thread of its own: sockets, time and scheduling around [`bfd::Sessions`].
 //!
 //! The thread runs at SCHED_FIFO, priority 50, with its memory locked; where that is not allowed it runs as
-//! it is, and says so in [`Report`] and in the log. It owns UDP port 3784 of the families that have sessions, and
-//! a transmit socket for each session. What does not come with TTL 255 the kernel drops without waking it. Packets carry the kernel's receive time, and the sockets are always emptied before a deadline is
-//! judged, so that a late wake-up of our own is never taken for a silent peer.
+//! it is, and says so in [`Report`] and in the log. It owns UDP ports 3784 and 4784 of the families that have such
+//! sessions, and sends all packets of a turn in one system call. What does not come with TTL 255 to port 3784 the kernel
+//! drops without waking it. Packets carry the kernel's receive time, and the sockets are always emptied before a deadline
+//! is judged, so that a late wake-up of our own is never taken for a silent peer.
 //!
 //! Changes of state are handed to the callback given to [`spawn`], on this thread, before anything else is
 //! done with them: it must not block. Commands come through [`Handle`]; [`Handle::report`] shows the rest.
 //!
 //! It must never wait for anything but its own `ppoll`: no lock that another thread may hold (`try_lock`
 //! only), no channel that may spin for a descheduled sender, no log line, no disk. A higher priority thread
-//! that waits for a lower one is how a BFD session goes down for nothing.
+//! that waits for a lower one is how a BFD session goes down for nothing. While sessions run and nothing changes it
+//! allocates no memory.
 
+mod datagram;
 mod driver;
+mod echo_socket;
 mod handle;
+mod neighbor;
+mod receiver;
+mod registry;
 mod report;
 mod scheduling;
-mod socket;
+mod sockets;
 #[cfg(test)]
 mod tests;
+mod transmitter;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Instant;
 
-use bfd::{Diagnostic, SessionId, State};
-
 pub use handle::Handle;
-pub use report::{Report, Scheduling, ThreadReport};
+pub use report::{Report, Scheduling, SessionReport, ThreadReport};
+
+use crate::desired::SessionKey;
 
 /// RFC 5881 section 4.
 pub const PORT: u16 = 3784;
+/// RFC 5883 section 5.
+pub const MULTIHOP_PORT: u16 = 4784;
 
 /// Where the thread listens and how it runs.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// One receive socket for each of them, 7 at most, while there is a session of its family. An unspecified IPv6 address that the kernel does not offer is
-    /// left out.
+    /// Receive sockets for each of them, 4 at most, while there is a session of its family. An unspecified IPv6
+    /// address that the kernel does not offer is left out.
     pub listen: Vec<IpAddr>,
     /// Where packets are received and sent to; anything but [`PORT`] is for tests.
     pub port: u16,
+    /// The same over several hops; anything but [`MULTIHOP_PORT`] is for tests.
+    pub multihop_port: u16,
     /// SCHED_FIFO priority; `None` stays with the ordinary scheduler.
     pub priority: Option<i32>,
     /// Lock the memory of the whole process.
@@ -52,6 +65,7 @@ impl Default for Options {
         Self {
             listen: vec![Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()],
             port: PORT,
+            multihop_port: MULTIHOP_PORT,
             priority: Some(50),
             lock_memory: true,
             seed: rand::random(),
@@ -59,20 +73,27 @@ impl Default for Options {
     }
 }
 
-/// A session changed its state.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+impl Options {
+    fn port(&self, multihop: bool) -> u16 {
+        if multihop { self.multihop_port } else { self.port }
+    }
+}
+
+/// News of a session.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
     /// When it was decided.
     pub at: Instant,
-    pub session: SessionId,
-    pub local: IpAddr,
-    pub remote: IpAddr,
-    pub from: State,
-    pub to: State,
-    pub diagnostic: Diagnostic,
-    pub remote_diagnostic: Diagnostic,
-    /// When the kernel received the last valid packet of the peer.
-    pub last_packet: Option<Instant>,
+    pub key: Arc<SessionKey>,
+    pub news: News,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum News {
+    /// It changed its state.
+    State(bfd::Change),
+    /// It has been Up for long enough to count again.
+    Usable,
 }
 
 /// Why the thread could not be started.
@@ -91,7 +112,7 @@ pub fn spawn(
     options: &Options,
     on_change: impl FnMut(Change) + Send + 'static,
 ) -> Result<(Handle, JoinHandle<()>), StartError> {
-    socket::check(options)?;
+    receiver::check(options)?;
     let handle = Handle::new()?;
     let driver = driver::Driver::new(options, handle.clone(), Box::new(on_change));
     let (priority, lock_memory) = (options.priority, options.lock_memory);

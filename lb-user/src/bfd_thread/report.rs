@@ -1,8 +1,12 @@
 //! What the thread shows of itself and its sessions.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bfd::{Discards, State, Status};
+use bfd::{Delays, Discards, State, Status};
+
+use super::transmitter::Sent;
+use crate::desired::SessionKey;
 
 /// How the kernel schedules the thread.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -41,7 +45,8 @@ pub struct ThreadReport {
     pub wakeups: u64,
     /// Wake-ups more than a millisecond after the deadline.
     pub late_wakeups: u64,
-    pub max_lateness: Duration,
+    /// How long after its deadline each wake-up came.
+    pub lateness: Delays,
     /// Datagrams taken from the sockets, valid or not.
     pub received: u64,
     pub receive_errors: u64,
@@ -53,10 +58,25 @@ pub struct ThreadReport {
     pub refused_sessions: u64,
 }
 
+impl ThreadReport {
+    pub(super) fn count(&mut self, sent: Sent) {
+        self.transmitted += sent.packets;
+        self.transmit_errors += sent.errors;
+        self.last_transmit_error = sent.last_error.or(self.last_transmit_error);
+    }
+}
+
+/// A session with its name.
+#[derive(Clone, Debug)]
+pub struct SessionReport {
+    pub key: Arc<SessionKey>,
+    pub status: Status,
+}
+
 /// A copy of everything, at most 100 ms old while sessions run.
 #[derive(Clone, Debug, Default)]
 pub struct Report {
-    pub sessions: Vec<Status>,
+    pub sessions: Vec<SessionReport>,
     pub discards: Discards,
     pub thread: ThreadReport,
 }
@@ -67,7 +87,7 @@ impl Report {
         let now = Instant::now();
         self.sessions
             .iter()
-            .map(|status| api_session(status, now))
+            .map(|session| api_session(&session.status, now))
             .collect()
     }
 }
@@ -90,6 +110,7 @@ fn microseconds(duration: Option<Duration>) -> u64 {
 fn api_session(status: &Status, now: Instant) -> api::BfdSession {
     let interface = status
         .config
+        .path
         .interface
         .or(status.last_interface)
         .and_then(|index| {
@@ -99,8 +120,8 @@ fn api_session(status: &Status, now: Instant) -> api::BfdSession {
         });
     let since = now.saturating_duration_since(status.since);
     api::BfdSession {
-        remote: status.config.remote.to_string(),
-        local: status.config.local.to_string(),
+        remote: status.config.path.remote.to_string(),
+        local: status.config.path.local.to_string(),
         interface: interface.unwrap_or_default(),
         state: state_name(status.state).to_owned(),
         remote_state: state_name(status.remote_state).to_owned(),
@@ -111,11 +132,12 @@ fn api_session(status: &Status, now: Instant) -> api::BfdSession {
         remote_discriminator: status.remote_discriminator,
         transmit_interval_us: microseconds(status.transmit_interval),
         detection_time_us: microseconds(status.detection_time),
-        multiplier: status.config.detect_multiplier,
+        multiplier: status.config.parameters.timing.detect_multiplier,
         transmitted: status.counters.transmitted,
         received: status.counters.received,
         discarded: status.counters.discards.total(),
         ups: status.counters.ups,
         downs: status.counters.downs,
+        ..api::BfdSession::default()
     }
 }

@@ -1,11 +1,11 @@
-//! The sockets of RFC 5881: one receive socket for each family, one transmit socket for each session.
+//! What control packets come in by: a socket for each address that is listened on and each of the two ports.
 
 use std::io::{self, IoSliceMut};
-use std::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
-use bfd::PACKET_LENGTH;
+use bfd::MAXIMUM_LENGTH;
 use libc::{in_pktinfo, in6_pktinfo, timespec};
 use nix::errno::Errno;
 use nix::sys::socket::{
@@ -18,11 +18,6 @@ use super::{Options, StartError};
 
 /// RFC 5881 section 5.
 const TTL: u32 = 255;
-/// Class selector 6, network control, as the traffic class byte.
-const NETWORK_CONTROL: u32 = 0xc0;
-/// RFC 5881 section 4: source ports of sessions.
-const SOURCE_PORTS: std::ops::RangeInclusive<u16> = 49152..=65535;
-const PORT_ATTEMPTS: usize = 32;
 /// Packets that wait while the thread is kept from running.
 const RECEIVE_BUFFER: usize = 1 << 20;
 const CONTROL_SPACE: usize = cmsg_space::<libc::c_int>()
@@ -30,12 +25,24 @@ const CONTROL_SPACE: usize = cmsg_space::<libc::c_int>()
     + cmsg_space::<in_pktinfo>()
     + cmsg_space::<timespec>();
 
-/// Sockets that the thread waits for.
-pub(super) const MAXIMUM_RECEIVERS: usize = 7;
+/// Addresses that are listened on; each on two ports.
+pub(super) const MAXIMUM_ADDRESSES: usize = 4;
+/// One byte more than the longest control packet: what is longer is seen to be.
+const LONGEST: usize = MAXIMUM_LENGTH + 1;
 
 /// Room for control messages, aligned as their headers are.
 #[repr(align(8))]
-struct Control([u8; CONTROL_SPACE]);
+pub(super) struct Control([u8; CONTROL_SPACE]);
+
+impl Control {
+    pub(super) fn new() -> Self {
+        Self([0; CONTROL_SPACE])
+    }
+
+    pub(super) fn bytes(&mut self) -> &mut [u8] {
+        &mut self.0
+    }
+}
 
 /// A datagram with what the kernel says about it.
 pub(super) struct Datagram<'a> {
@@ -50,28 +57,29 @@ pub(super) struct Datagram<'a> {
 pub(super) struct Receiver {
     socket: Socket,
     address: IpAddr,
+    multihop: bool,
     /// When the socket was last found empty: nothing in it is older.
     empty: Instant,
-    payload: [u8; 64],
+    payload: [u8; LONGEST],
     control: Control,
 }
 
 /// Whether the thread will be able to listen. It does so when there is a session.
 pub(super) fn check(options: &Options) -> Result<(), StartError> {
-    for &address in options.listen.iter().take(MAXIMUM_RECEIVERS) {
-        match Receiver::open(address, options.port) {
-            Ok(_) => {}
-            Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
-                return Err(StartError::PortTaken {
-                    address,
-                    port: options.port,
-                });
+    for &address in options.listen.iter().take(MAXIMUM_ADDRESSES) {
+        for multihop in [false, true] {
+            let port = options.port(multihop);
+            match Receiver::open(address, port, multihop) {
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+                    return Err(StartError::PortTaken { address, port });
+                }
+                // A kernel without IPv6, or with IPv6 switched off, is no reason not to run.
+                Err(error) if address == Ipv6Addr::UNSPECIFIED && no_ipv6(&error) => {
+                    tracing::warn!(%error, "no BFD over IPv6");
+                }
+                Err(source) => return Err(StartError::Listen { address, source }),
             }
-            // A kernel without IPv6, or with IPv6 switched off, is no reason not to run.
-            Err(error) if address == Ipv6Addr::UNSPECIFIED && no_ipv6(&error) => {
-                tracing::warn!(%error, "no BFD over IPv6");
-            }
-            Err(source) => return Err(StartError::Listen { address, source }),
         }
     }
     Ok(())
@@ -105,9 +113,11 @@ fn no_ipv6(error: &io::Error) -> bool {
 }
 
 impl Receiver {
-    pub(super) fn open(address: IpAddr, port: u16) -> io::Result<Self> {
+    pub(super) fn open(address: IpAddr, port: u16, multihop: bool) -> io::Result<Self> {
         let socket = datagram_socket(address)?;
-        attach_filter(&socket, address)?;
+        if !multihop {
+            attach_filter(&socket, address)?;
+        }
         setsockopt(&socket, sockopt::ReceiveTimestampns, &true)?;
         if address.is_ipv4() {
             setsockopt(&socket, sockopt::Ipv4RecvTtl, &true)?;
@@ -124,14 +134,19 @@ impl Receiver {
         Ok(Self {
             socket,
             address,
+            multihop,
             empty,
-            payload: [0; 64],
-            control: Control([0; CONTROL_SPACE]),
+            payload: [0; LONGEST],
+            control: Control::new(),
         })
     }
 
     pub(super) fn address(&self) -> IpAddr {
         self.address
+    }
+
+    pub(super) fn is_multihop(&self) -> bool {
+        self.multihop
     }
 
     pub(super) fn descriptor(&self) -> BorrowedFd<'_> {
@@ -145,7 +160,7 @@ impl Receiver {
         let flags = MsgFlags::MSG_DONTWAIT;
         let descriptor = self.socket.as_raw_fd();
         let message =
-            match recvmsg::<SockaddrStorage>(descriptor, &mut parts, Some(&mut self.control.0), flags) {
+            match recvmsg::<SockaddrStorage>(descriptor, &mut parts, Some(self.control.bytes()), flags) {
                 Ok(message) => message,
                 Err(Errno::EAGAIN) => {
                     self.empty = before;
@@ -202,7 +217,7 @@ impl Datagram<'_> {
 
 /// The kernel stamps with the wall clock, which may be set at any moment. Its age is trusted only as far as
 /// the monotonic clock allows: the packet came after the socket was last empty, and not after now.
-fn arrival(stamp: Duration, now: Instant, empty: Instant) -> Instant {
+pub(super) fn arrival(stamp: Duration, now: Instant, empty: Instant) -> Instant {
     let age = clock_gettime(ClockId::CLOCK_REALTIME)
         .map_or(Duration::ZERO, |wall| Duration::from(wall).saturating_sub(stamp));
     let known = now.saturating_duration_since(empty);
@@ -224,61 +239,6 @@ fn datagram_socket(address: IpAddr) -> io::Result<Socket> {
     let socket = Socket::new(domain, Type::DGRAM, Some(Protocol::UDP))?;
     socket.set_nonblocking(true)?;
     Ok(socket)
-}
-
-/// The socket from which a session sends: its own source port for its whole life.
-pub(super) struct Transmitter {
-    socket: Socket,
-    to: socket2::SockAddr,
-}
-
-impl Transmitter {
-    pub(super) fn open(local: IpAddr, remote: IpAddr, interface: Option<u32>, port: u16) -> io::Result<Self> {
-        let socket = datagram_socket(local)?;
-        if local.is_ipv4() {
-            socket.set_ttl_v4(TTL)?;
-            socket.set_tos_v4(NETWORK_CONTROL)?;
-        } else {
-            socket.set_only_v6(true)?;
-            socket.set_unicast_hops_v6(TTL)?;
-            socket.set_tclass_v6(NETWORK_CONTROL)?;
-        }
-        if let Some(index) = interface {
-            let name = nix::net::if_::if_indextoname(index)?;
-            socket.bind_device(Some(name.as_bytes()))?;
-        }
-        // Nobody reads this socket: let nothing pile up in it.
-        let _ = socket.set_recv_buffer_size(1);
-        bind_source_port(&socket, local, interface)?;
-        Ok(Self {
-            socket,
-            to: with_scope(remote, port, interface).into(),
-        })
-    }
-
-    pub(super) fn send(&self, packet: &[u8; PACKET_LENGTH]) -> io::Result<()> {
-        self.socket.send_to(packet, &self.to).map(drop)
-    }
-}
-
-fn bind_source_port(socket: &Socket, local: IpAddr, interface: Option<u32>) -> io::Result<()> {
-    let mut last = io::Error::from(io::ErrorKind::AddrInUse);
-    for _ in 0..PORT_ATTEMPTS {
-        let port = rand::random_range(SOURCE_PORTS);
-        match socket.bind(&with_scope(local, port, interface).into()) {
-            Ok(()) => return Ok(()),
-            Err(error) if error.kind() == io::ErrorKind::AddrInUse => last = error,
-            Err(error) => return Err(error),
-        }
-    }
-    Err(last)
-}
-
-fn with_scope(address: IpAddr, port: u16, interface: Option<u32>) -> SocketAddr {
-    match address {
-        IpAddr::V4(address) => SocketAddrV4::new(address, port).into(),
-        IpAddr::V6(address) => SocketAddrV6::new(address, port, 0, interface.unwrap_or(0)).into(),
-    }
 }
 
 #[cfg(test)]
