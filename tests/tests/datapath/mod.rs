@@ -1,6 +1,7 @@
 //! What the data path tests share: a network namespace, the three ways to run the packet path, packets.
 #![allow(dead_code, reason = "each test uses a part")]
 
+pub(crate) mod lab;
 pub(crate) mod packet;
 
 use aya::maps::{MapData, RingBuf};
