@@ -64,6 +64,8 @@ numbered! {
         /// Left to the stack. What is forwarded is counted by service.
         Passed = "passed",
         EchoReply = "echo-reply",
+        /// A peer's BFD Echo packet sent back.
+        BfdEchoReflected = "bfd-echo-reflected",
         /// Given to the kernel because the neighbour is not resolved.
         Unresolved = "unresolved",
         FlowCreated = "flow-created",

@@ -4,7 +4,7 @@ use crate::derive::{Unknown, unknown};
 use crate::header::{Class, Packet, parse};
 use crate::rewrite::transmit;
 use crate::state::{TURNING, disowned, promote, restarts, touch, turn};
-use crate::{Counter, DropReason, Flow, Frame, Tables, Tier, Verdict, icmp};
+use crate::{Counter, DropReason, Flow, Frame, Tables, Tier, Verdict, echo, icmp};
 
 /// Decides about a packet and rewrites it in place. `now` is CLOCK_MONOTONIC in nanoseconds; a
 /// coarse clock will do.
@@ -32,7 +32,10 @@ fn decide<F: Frame, T: Tables>(frame: &mut F, tables: &T, now: u64) -> Verdict {
     }
     let (tier, (flow, reason)) = find(frame, tables, &packet, now);
     if flow.is_null() {
-        return reason.map_or(Verdict::Pass, Verdict::Drop);
+        return match reason {
+            Some(reason) => Verdict::Drop(reason),
+            None => echo::reflect(frame, tables, &packet),
+        };
     }
     // A barrier: what the compiler would carry over from one way of finding the flow is not there, for
     // the verifier, on the other ways.

@@ -43,6 +43,9 @@ pub trait Frame {
     /// Whether the link layer destination is this host: a switch also floods what is for others.
     fn is_for_us(&mut self) -> bool;
 
+    /// Number of the interface it came in by.
+    fn ingress(&self) -> u32;
+
     /// Adds to the transport checksum at `offset`. Where the checksum is left to the hardware only
     /// the pseudo header, that is the addresses, is in it yet. For UDP 0 means "none" and stays.
     fn add_to_checksum(

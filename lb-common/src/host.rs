@@ -1,9 +1,9 @@
 //! Frame and tables on the host: for tests, simulation and dry runs.
 
 use crate::{
-    Address, Backend, Counter, DropReason, Endpoint, EndpointKey, EventKind, Flow, FlowEvent, FlowKey, Frame,
-    NextHop, Route, RouteQuery, Scratch, Service, ServiceKey, ServiceStats, Settings, Tables, Tier, checksum,
-    map,
+    Address, Backend, Counter, DropReason, EchoPeerKey, Endpoint, EndpointKey, EventKind, Flow, FlowEvent,
+    FlowKey, Frame, NextHop, Route, RouteQuery, Scratch, Service, ServiceKey, ServiceStats, Settings, Tables,
+    Tier, checksum, map,
 };
 use std::cell::{Cell, RefCell, UnsafeCell};
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,6 +19,7 @@ pub struct HostTables {
     pub maglev: Vec<u32>,
     pub backends: Vec<Backend>,
     pub endpoints: BTreeMap<EndpointKey, Endpoint>,
+    pub echo_peers: BTreeSet<EchoPeerKey>,
     pub counters: RefCell<BTreeMap<Counter, u64>>,
     pub drops: RefCell<BTreeMap<DropReason, u64>>,
     pub stats: RefCell<BTreeMap<u32, ServiceStats>>,
@@ -71,6 +72,10 @@ impl Tables for HostTables {
 
     fn endpoint(&self, key: &EndpointKey) -> Option<Endpoint> {
         self.endpoints.get(key).copied()
+    }
+
+    fn is_echo_peer(&self, key: &EchoPeerKey) -> bool {
+        self.echo_peers.contains(key)
     }
 
     fn hop(&self, tag: u32) -> Option<*mut NextHop> {
@@ -144,6 +149,7 @@ impl Tables for HostTables {
 pub struct HostFrame<'a, R: FnMut(&RouteQuery) -> Route, const KERNEL: bool> {
     pub bytes: &'a mut [u8],
     pub for_us: bool,
+    pub ingress: u32,
     pub routes: R,
 }
 
@@ -161,6 +167,10 @@ impl<R: FnMut(&RouteQuery) -> Route, const KERNEL: bool> Frame for HostFrame<'_,
 
     fn is_for_us(&mut self) -> bool {
         self.for_us
+    }
+
+    fn ingress(&self) -> u32 {
+        self.ingress
     }
 
     fn add_to_checksum(

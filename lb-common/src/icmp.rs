@@ -1,6 +1,7 @@
 //! What is neither TCP nor UDP, and what is too broken to tell.
 
 use crate::header::{Class, ETHERNET, IPV4, IPV6, Packet};
+use crate::rewrite::turn_link;
 use crate::{Address, Counter, DropReason, Frame, Tables, Verdict, checksum, load, store};
 
 /// TTL and hop limit of an answer.
@@ -58,9 +59,7 @@ fn answer<F: Frame>(frame: &mut F, packet: &Packet) -> Option<()> {
         } else {
             swap_ipv4(ethernet.add(ETHERNET), src, dst);
         }
-        let (destination, source): ([u16; 3], [u16; 3]) = (load(ethernet, 0), load(ethernet, 6));
-        store(ethernet, 0, source);
-        store(ethernet, 6, destination);
+        turn_link(ethernet);
     }
     Some(())
 }

@@ -1,8 +1,10 @@
 //! Names, sizes and version of the maps.
 
+use crate::Address;
+
 /// Changes whenever a record or the meaning of a map changes. The daemon adopts only maps of its
 /// own version.
-pub const LAYOUT_VERSION: u32 = 2;
+pub const LAYOUT_VERSION: u32 = 3;
 
 /// Written by user space, read by every packet.
 #[repr(C)]
@@ -21,6 +23,28 @@ pub struct Interface {
     pub mac: [u8; 6],
     pub pad: [u8; 2],
 }
+
+/// A neighbour whose BFD Echo packets are sent back; the value in the map is 1.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Default)]
+pub struct EchoPeerKey {
+    /// The destination of its packets: an address of its own.
+    pub address: Address,
+    /// Where they come in.
+    pub ifindex: u32,
+}
+
+impl EchoPeerKey {
+    /// In place of an ifindex: the kernel numbers interfaces from 1.
+    pub const ANY_INTERFACE: u32 = 0;
+
+    #[inline(always)]
+    pub const fn new(address: Address, ifindex: u32) -> Self {
+        Self { address, ifindex }
+    }
+}
+
+const _: () = assert!(size_of::<EchoPeerKey>() == 20);
 
 pub mod map {
     //! One name per map, as in the object, in the pin folder and in messages.
@@ -42,6 +66,7 @@ pub mod map {
     pub const SCRATCH: &str = "SCRATCH";
     /// Interfaces an XDP program may redirect to.
     pub const PORTS: &str = "PORTS";
+    pub const ECHO_PEERS: &str = "ECHO_PEERS";
 
     pub const SERVICES_SIZE: u32 = 4096;
     pub const VIPS_SIZE: u32 = 4096;
@@ -58,4 +83,6 @@ pub mod map {
     /// A power of two.
     pub const HOPS_SIZE: u32 = 4096;
     pub const PORTS_SIZE: u32 = 256;
+    /// As many as BFD sessions on one node may ever be.
+    pub const ECHO_PEERS_SIZE: u32 = 1024;
 }

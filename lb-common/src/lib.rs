@@ -17,6 +17,7 @@ mod checksum;
 mod counter;
 mod create;
 mod derive;
+mod echo;
 mod event;
 mod flow;
 mod forward;
@@ -48,7 +49,7 @@ pub use forward::forward;
 pub use frame::{Frame, Route, RouteQuery};
 #[cfg(any(test, feature = "std"))]
 pub use host::{HostFrame, HostTables};
-pub use layout::{Interface, LAYOUT_VERSION, Settings, map};
+pub use layout::{EchoPeerKey, Interface, LAYOUT_VERSION, Settings, map};
 #[cfg(any(test, feature = "std"))]
 pub use maglev::{maglev_size, maglev_table};
 pub use service::{Backend, Endpoint, EndpointKey, Mode, Service, ServiceKey, ServiceStats};

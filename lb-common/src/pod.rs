@@ -1,8 +1,8 @@
 //! Lets aya move the records in and out of maps.
 
 use crate::{
-    Address, Backend, Endpoint, EndpointKey, Flow, FlowEvent, FlowKey, Interface, Service, ServiceKey,
-    ServiceStats, Settings,
+    Address, Backend, EchoPeerKey, Endpoint, EndpointKey, Flow, FlowEvent, FlowKey, Interface, Service,
+    ServiceKey, ServiceStats, Settings,
 };
 
 macro_rules! plain {
@@ -16,6 +16,7 @@ macro_rules! plain {
 plain!(
     Address,
     Backend,
+    EchoPeerKey,
     Endpoint,
     EndpointKey,
     Flow,

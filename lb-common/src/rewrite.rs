@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// What one less in the TTL adds to the IPv4 header's sum: the TTL is the first byte of its word.
-const ONE_HOP: u16 = !u16::from_ne_bytes([1, 0]);
+pub(crate) const ONE_HOP: u16 = !u16::from_ne_bytes([1, 0]);
 
 /// Rewrites the packet as the flow says and finds its way out.
 #[inline(always)]
@@ -170,6 +170,20 @@ fn rewrite<F: Frame>(frame: &mut F, packet: &Packet, flow: &Flow, hop: &NextHop)
         }
     }
     Some(())
+}
+
+/// Back to the station the frame came from.
+///
+/// # Safety
+/// 14 bytes at `ethernet`.
+#[inline(always)]
+pub(crate) unsafe fn turn_link(ethernet: *mut u8) {
+    // SAFETY: all offsets are within 14 bytes.
+    unsafe {
+        let (destination, source): ([u16; 3], [u16; 3]) = (load(ethernet, 0), load(ethernet, 6));
+        store(ethernet, 0, source);
+        store(ethernet, 6, destination);
+    }
 }
 
 /// # Safety

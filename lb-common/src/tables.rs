@@ -1,8 +1,8 @@
 //! The maps as the packet path sees them.
 
 use crate::{
-    Address, Backend, Counter, DropReason, Endpoint, EndpointKey, EventKind, Flow, FlowKey, NextHop, Service,
-    ServiceKey, Settings,
+    Address, Backend, Counter, DropReason, EchoPeerKey, Endpoint, EndpointKey, EventKind, Flow, FlowKey,
+    NextHop, Service, ServiceKey, Settings,
 };
 
 /// The two tiers of the flow table.
@@ -32,6 +32,7 @@ pub trait Tables {
     fn maglev(&self, index: u32) -> Option<u32>;
     fn backend(&self, id: u32) -> Option<Backend>;
     fn endpoint(&self, key: &EndpointKey) -> Option<Endpoint>;
+    fn is_echo_peer(&self, key: &EchoPeerKey) -> bool;
 
     /// The slot of a next hop with this tag; it may hold another one.
     fn hop(&self, tag: u32) -> Option<*mut NextHop>;

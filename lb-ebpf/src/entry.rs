@@ -8,7 +8,7 @@ use aya_ebpf::{
     macros::{classifier, xdp},
     programs::{TcContext, XdpContext},
 };
-use lb_common::{Verdict, forward};
+use lb_common::{Frame as _, Verdict, forward};
 
 /// Native XDP, also with fragments (an MTU above 3520).
 #[xdp(frags)]

@@ -91,12 +91,6 @@ impl XdpFrame {
     pub(crate) fn new(context: &XdpContext) -> Self {
         Self { context: context.ctx }
     }
-
-    #[inline(always)]
-    pub(crate) fn ingress(&self) -> u32 {
-        // SAFETY: the context outlives the program.
-        unsafe { (*self.context).ingress_ifindex }
-    }
 }
 
 impl Frame for XdpFrame {
@@ -139,6 +133,12 @@ impl Frame for XdpFrame {
             let ours = (&raw const interface.mac).cast::<u8>();
             load::<u32>(mac, 0) == load::<u32>(ours, 0) && load::<u16>(mac, 4) == load::<u16>(ours, 4)
         }
+    }
+
+    #[inline(always)]
+    fn ingress(&self) -> u32 {
+        // SAFETY: the context outlives the program.
+        unsafe { (*self.context).ingress_ifindex }
     }
 
     #[inline(always)]
@@ -188,12 +188,6 @@ impl TcFrame {
             context: context.as_ptr().cast(),
         }
     }
-
-    #[inline(always)]
-    pub(crate) fn ingress(&self) -> u32 {
-        // SAFETY: the context outlives the program.
-        unsafe { (*self.context).ifindex }
-    }
 }
 
 impl Frame for TcFrame {
@@ -225,6 +219,12 @@ impl Frame for TcFrame {
     fn is_for_us(&mut self) -> bool {
         // SAFETY: the context outlives the program. 0 is PACKET_HOST.
         unsafe { (*self.context).pkt_type == 0 }
+    }
+
+    #[inline(always)]
+    fn ingress(&self) -> u32 {
+        // SAFETY: the context outlives the program.
+        unsafe { (*self.context).ifindex }
     }
 
     /// By the helper, which knows what the hardware will do about the checksum.

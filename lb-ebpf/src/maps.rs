@@ -6,8 +6,8 @@ use aya_ebpf::{
     maps::{Array, DevMapHash, HashMap, LruHashMap, PerCpuArray, RingBuf},
 };
 use lb_common::{
-    Address, Backend, Counter, DropReason, Endpoint, EndpointKey, EventKind, Flow, FlowEvent, FlowKey,
-    Interface, NextHop, Scratch, Service, ServiceKey, ServiceStats, Settings, Tables, Tier, map,
+    Address, Backend, Counter, DropReason, EchoPeerKey, Endpoint, EndpointKey, EventKind, Flow, FlowEvent,
+    FlowKey, Interface, NextHop, Scratch, Service, ServiceKey, ServiceStats, Settings, Tables, Tier, map,
 };
 
 #[map]
@@ -20,6 +20,8 @@ static MAGLEV: Array<u32> = Array::with_max_entries(map::MAGLEV_SIZE, 0);
 static BACKENDS: Array<Backend> = Array::with_max_entries(map::BACKENDS_SIZE, 0);
 #[map]
 static ENDPOINTS: HashMap<EndpointKey, Endpoint> = HashMap::with_max_entries(map::ENDPOINTS_SIZE, 0);
+#[map]
+static ECHO_PEERS: HashMap<EchoPeerKey, u32> = HashMap::with_max_entries(map::ECHO_PEERS_SIZE, 0);
 #[map]
 static ESTABLISHED: HashMap<FlowKey, Flow> = HashMap::with_max_entries(map::ESTABLISHED_SIZE, 0);
 #[map]
@@ -89,6 +91,11 @@ impl Tables for Maps {
     fn endpoint(&self, key: &EndpointKey) -> Option<Endpoint> {
         // SAFETY: user space replaces the entry as a whole.
         unsafe { ENDPOINTS.get(key).copied() }
+    }
+
+    #[inline(always)]
+    fn is_echo_peer(&self, key: &EchoPeerKey) -> bool {
+        ECHO_PEERS.get_ptr(key).is_some()
     }
 
     #[inline(always)]

@@ -10,8 +10,11 @@
 mod datapath;
 
 use datapath::packet::{ACK, FIN, Packet, RST, SYN, Seen, TCP, UDP, is_valid, packet, seen};
-use datapath::{Kernel, Program, action, fresh_network, host_tables, run_host, services};
-use lb_common::{DropReason, HostTables, Tier, Verdict};
+use datapath::{
+    ECHO_ANYWHERE, ECHO_ELSEWHERE, ECHO_HERE, Kernel, Program, action, echo_peers, fresh_network,
+    host_tables, run_host, services,
+};
+use lb_common::{Counter, DropReason, HostTables, Tier, Verdict};
 use proptest::prelude::Rng as _;
 use proptest::test_runner::{RngAlgorithm, TestRng};
 
@@ -27,7 +30,10 @@ struct Trio {
 impl Trio {
     fn new() -> Self {
         let ifindex = fresh_network();
-        let (as_tc, as_xdp) = (host_tables(&services()), host_tables(&services()));
+        let (mut as_tc, mut as_xdp) = (host_tables(&services()), host_tables(&services()));
+        for tables in [&mut as_tc, &mut as_xdp] {
+            tables.echo_peers = echo_peers(ifindex);
+        }
         let tc = Kernel::load(ifindex, 1 << 16, 1 << 16);
         let mut xdp = Kernel::load(ifindex, 1 << 16, 1 << 16);
         xdp.attach();
@@ -301,6 +307,134 @@ fn unresolved(trio: &Trio) {
     );
 }
 
+/// As many as each of the three has counted.
+fn reflected(trio: &Trio) -> u64 {
+    let counted = |tables: &HostTables| {
+        let counters = tables.counters.borrow();
+        counters.get(&Counter::BfdEchoReflected).copied().unwrap_or(0)
+    };
+    let count = counted(&trio.as_tc);
+    assert_eq!(count, counted(&trio.as_xdp));
+    for kernel in [&trio.tc, &trio.xdp] {
+        assert_eq!(kernel.counter(Counter::BfdEchoReflected.index()), count);
+    }
+    count
+}
+
+/// A peer's echo packet.
+fn echo(src: &str, dst: &str) -> Packet {
+    let mut echo = packet((src, 49_152), (dst, 3785), UDP, 0);
+    echo.ttl = 255;
+    echo
+}
+
+/// RFC 5880 section 3.2: BFD Echo packets of known peers go back, one hop older, to the station they came from.
+fn bfd_echo(trio: &Trio) {
+    for peers in [ECHO_ANYWHERE, ECHO_HERE] {
+        for (peer, other) in peers.iter().zip(["198.51.100.13", "2001:db8:c::d"]) {
+            // FRR and Cisco send from the address they send to, others from one that draws no redirect.
+            for src in [peer, other] {
+                let sent = echo(src, peer).build();
+                let before = reflected(trio);
+                let (verdict, bytes) = trio.run(&sent);
+                assert_eq!(verdict, Verdict::Reply, "{src} {peer}");
+                assert_eq!(reflected(trio), before + 1);
+                assert!(is_valid(&bytes));
+                assert_eq!((&bytes[..6], &bytes[6..12]), (&sent[6..12], &sent[..6]));
+                let (was, is) = (seen(&sent), seen(&bytes));
+                assert_eq!(is, Seen { ttl: 254, ..was });
+                assert_eq!(
+                    sent[sent.len() - 27..],
+                    bytes[bytes.len() - 27..],
+                    "UDP is untouched"
+                );
+            }
+        }
+    }
+    let [v4, v6] = ECHO_ANYWHERE;
+    let mut bare = echo(v4, v4);
+    bare.udp_checksum = false;
+    bare.options = 2;
+    let (verdict, bytes) = trio.run(&bare.build());
+    assert_eq!(verdict, Verdict::Reply);
+    assert_eq!(&bytes[48..50], [0, 0], "no checksum is made up");
+    for peer in [v4, v6] {
+        let mut old = echo(peer, peer);
+        old.ttl = 2;
+        assert_eq!(seen(&trio.run(&old.build()).1).ttl, 1);
+        for ttl in [0, 1] {
+            old.ttl = ttl;
+            assert_eq!(trio.dropped(&old), DropReason::TimeToLive);
+        }
+        no_echo(trio, peer);
+    }
+}
+
+/// What looks like a peer's echo packet and is none.
+fn no_echo(trio: &Trio, peer: &str) {
+    let before = reflected(trio);
+    let passed = |packet: &Packet, why: &str| {
+        assert_eq!(trio.run(&packet.build()).0, Verdict::Pass, "{why}: {packet:?}");
+    };
+    let like = |change: fn(&mut Packet)| {
+        let mut packet = echo(peer, peer);
+        change(&mut packet);
+        packet
+    };
+    passed(&like(|packet| packet.dport = 3784), "a control packet");
+    passed(
+        &like(|packet| (packet.sport, packet.dport) = (3785, 7)),
+        "the port of the source",
+    );
+    passed(&like(|packet| packet.protocol = TCP), "another protocol");
+    passed(&like(|packet| packet.to = [0xff; 6]), "a broadcast");
+    passed(
+        &like(|packet| packet.to = [1, 0, 0x5e, 0, 0, 1]),
+        "a group's frame",
+    );
+    passed(&like(|packet| packet.to[5] = 99), "somebody else's frame");
+    let (stranger, elsewhere) = if peer.contains(':') {
+        ("fd77:2::44", ECHO_ELSEWHERE[1])
+    } else {
+        for fragment in [0x2000, 0x2010, 0x0010] {
+            let mut packet = echo(peer, peer);
+            packet.fragment = fragment;
+            passed(&packet, "a fragment");
+        }
+        ("10.77.2.44", ECHO_ELSEWHERE[0])
+    };
+    passed(&echo(peer, stranger), "no peer");
+    passed(&echo(elsewhere, elsewhere), "a peer on another interface");
+    let mut tagged = echo(peer, peer).build();
+    tagged.splice(12..12, [0x81, 0, 0, 7]);
+    assert_eq!(trio.run(&tagged).0, Verdict::Pass, "a VLAN");
+    assert_eq!(reflected(trio), before);
+}
+
+/// A service may have the port, and flows may go to a peer's: both come before echo.
+fn services_on_the_echo_port(trio: &Trio) {
+    for (client, vip) in [
+        ("198.51.100.14", "203.0.113.12"),
+        ("2001:db8:c::e", "2001:db8::12"),
+    ] {
+        let before = reflected(trio);
+        let ask = packet((client, 5000), (vip, 3785), UDP, 0);
+        let at_backend = trio.forwarded(&ask);
+        assert_eq!(at_backend.dport, 5355);
+        trio.forwarded(&answer(&at_backend, 0));
+        assert_eq!(trio.forwarded(&ask), at_backend);
+        // A client by the same port that is a peer: the answer is its flow's.
+        let peer = ECHO_ANYWHERE[usize::from(client.contains(':'))];
+        let at_backend = trio.forwarded(&packet((peer, 3785), (vip, 53), UDP, 0));
+        let (verdict, _) = trio.run(&answer(&at_backend, 0).build());
+        assert!(
+            matches!(verdict, Verdict::Transmit(_) | Verdict::Resolve(_)),
+            "{verdict:?}"
+        );
+        assert_eq!(reflected(trio), before);
+    }
+}
+
 #[test]
 fn named_packets() {
     let trio = Trio::new();
@@ -310,7 +444,12 @@ fn named_packets() {
     vip_traffic_is_never_local(&trio);
     icmp(&trio);
     unresolved(&trio);
+    bfd_echo(&trio);
+    services_on_the_echo_port(&trio);
 }
+
+const BACKENDS: [&str; 2] = ["10.77.2.21", "fd77:2::21"];
+const STRANGERS: [&str; 2] = ["10.77.2.22", "fd77:2::22"];
 
 /// Random packets that meet each other's flows: clients and ports are few, answers are made of what was forwarded.
 struct Random {
@@ -341,7 +480,9 @@ impl Random {
             0,
             0xff,
         ]);
-        let mut packet = if !self.forwarded.is_empty() && self.below(3) == 0 {
+        let mut packet = if self.below(12) == 0 {
+            self.echo()
+        } else if !self.forwarded.is_empty() && self.below(3) == 0 {
             let seen = self.pick(&self.forwarded.clone());
             answer(&seen, flags)
         } else {
@@ -383,6 +524,15 @@ impl Random {
         packet
     }
 
+    /// To peers and to some that are none, backends among both.
+    fn echo(&mut self) -> Packet {
+        let family = self.below(2);
+        let dst = self.pick(&[ECHO_ANYWHERE, ECHO_HERE, ECHO_ELSEWHERE, BACKENDS, STRANGERS])[family];
+        let src = self.pick(&[[dst; 2], BACKENDS, STRANGERS])[family];
+        let sport = self.pick(&[3785, 49_152, 5353, 5355]);
+        packet((src, sport), (dst, 3785), UDP, 0)
+    }
+
     /// Flips and cuts; the Ethernet and IP headers are left, for the kernel takes no shorter test packet.
     fn damage(&mut self, frame: &mut Vec<u8>) {
         if self.below(10) == 0 {
@@ -407,11 +557,12 @@ fn twenty_thousand_random_packets() {
         rng: TestRng::from_seed(RngAlgorithm::ChaCha, &seed),
         forwarded: Vec::new(),
     };
-    let mut forwarded = 0;
+    let (mut forwarded, mut echoes) = (0, 0);
     for _ in 0..24_000 {
         let mut frame = random.packet().build();
         random.damage(&mut frame);
         let (verdict, bytes) = trio.run(&frame);
+        echoes += u32::from(verdict == Verdict::Reply);
         if matches!(verdict, Verdict::Transmit(_)) {
             forwarded += 1;
             if random.forwarded.len() >= 500 {
@@ -425,6 +576,8 @@ fn twenty_thousand_random_packets() {
         forwarded > 5_000,
         "only {forwarded} packets were forwarded: the test tests too little"
     );
+    assert!(echoes > 500, "only {echoes} packets were sent back");
+    assert!(reflected(&trio) > 500);
     assert!(
         trio.established() > 500,
         "only {} entries were established",

@@ -7,8 +7,8 @@ use std::path::Path;
 use aya::Ebpf;
 use aya::maps::{DevMapHash, Map, MapData, MapInfo, PerCpuArray, RingBuf};
 use lb_common::{
-    Address, Backend, Endpoint, EndpointKey, Flow, FlowKey, Interface, Service, ServiceKey, ServiceStats,
-    Settings, map,
+    Address, Backend, EchoPeerKey, Endpoint, EndpointKey, Flow, FlowKey, Interface, Service, ServiceKey,
+    ServiceStats, Settings, map,
 };
 
 use super::error::DataPathError;
@@ -21,6 +21,8 @@ pub(super) struct Maps {
     pub(super) maglev: Table<u32, u32>,
     pub(super) backends: Table<u32, Backend>,
     pub(super) endpoints: Table<EndpointKey, Endpoint>,
+    /// Written by `EchoPeers`.
+    pub(super) echo_peers: Table<EchoPeerKey, u32>,
     /// Written by the packet path; by `flow_table` for what synchronisation and expiry say.
     pub(super) established: Table<FlowKey, Flow>,
     pub(super) embryonic: Table<FlowKey, Flow>,
@@ -95,6 +97,7 @@ pub(super) fn take(ebpf: &mut Ebpf) -> Result<(Maps, Streams), DataPathError> {
         maglev: table(ebpf, map::MAGLEV)?,
         backends: table(ebpf, map::BACKENDS)?,
         endpoints: table(ebpf, map::ENDPOINTS)?,
+        echo_peers: table(ebpf, map::ECHO_PEERS)?,
         established: table(ebpf, map::ESTABLISHED)?,
         embryonic: table(ebpf, map::EMBRYONIC)?,
         settings: table(ebpf, map::SETTINGS)?,
@@ -110,12 +113,13 @@ pub(super) fn fits(path: &Path, key: usize, value: usize) -> Option<bool> {
 }
 
 /// Sizes of the records of the maps that are adopted.
-pub(super) const RECORDS: [(&str, usize, usize); 15] = [
+pub(super) const RECORDS: [(&str, usize, usize); 16] = [
     (map::SERVICES, size_of::<ServiceKey>(), size_of::<Service>()),
     (map::VIPS, size_of::<Address>(), 4),
     (map::MAGLEV, 4, 4),
     (map::BACKENDS, 4, size_of::<Backend>()),
     (map::ENDPOINTS, size_of::<EndpointKey>(), size_of::<Endpoint>()),
+    (map::ECHO_PEERS, size_of::<EchoPeerKey>(), 4),
     (map::ESTABLISHED, size_of::<FlowKey>(), size_of::<Flow>()),
     (map::EMBRYONIC, size_of::<FlowKey>(), size_of::<Flow>()),
     (map::COUNTERS, 4, 8),

@@ -5,12 +5,14 @@
 //! being forwarded, and the next daemon takes over what it finds (invariant I6).
 //!
 //! [`DataPath::start`] needs CAP_BPF and CAP_NET_ADMIN; nothing afterwards does. It must run before privileges are
-//! dropped and before other threads start. Handles: [`Services`] for the reconciler, [`FibEpoch`] for the link monitor,
-//! [`FlowTable`] and a channel of [`FlowNews`] for synchronisation. One thread, `flows`, reads the event ring and sweeps.
+//! dropped and before other threads start. Handles: [`Services`] and [`EchoPeers`] for the reconciler, [`FibEpoch`] for
+//! the link monitor, [`FlowTable`] and a channel of [`FlowNews`] for synchronisation. One thread, `flows`, reads the
+//! event ring and sweeps.
 //!
 //! It must never decide about a packet: that is `lb_common::forward`.
 
 mod catalog;
+mod echo_peers;
 mod error;
 mod fib_epoch;
 mod figures;
@@ -33,6 +35,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, RwLock};
 use std::thread::JoinHandle;
 
+pub use echo_peers::EchoPeers;
 pub use error::DataPathError;
 pub use fib_epoch::FibEpoch;
 pub use flow_table::{Applied, FlowTable, Walk};
@@ -48,6 +51,7 @@ use thread::FlowThread;
 /// The loaded data path, in parts that go to those who use them.
 pub struct DataPath {
     pub services: Services,
+    pub echo_peers: EchoPeers,
     pub flows: FlowTable,
     pub epoch: FibEpoch,
     /// An earlier daemon's data path, taken over here, has forwarded until now.
@@ -68,6 +72,7 @@ impl DataPath {
         let flows = FlowTable::new(Arc::clone(&maps), Arc::clone(&catalog));
         Ok(DataPath {
             services: Services::adopt(Arc::clone(&maps), catalog)?,
+            echo_peers: EchoPeers::new(Arc::clone(&maps)),
             epoch: FibEpoch(maps),
             adopted,
             thread: FlowThread {
@@ -84,6 +89,7 @@ impl DataPath {
         let (news, thread) = self.thread.spawn()?;
         Ok(Running {
             services: self.services,
+            echo_peers: self.echo_peers,
             flows: self.flows,
             epoch: self.epoch,
             news,
@@ -95,6 +101,7 @@ impl DataPath {
 /// The parts of a data path whose thread runs.
 pub struct Running {
     pub services: Services,
+    pub echo_peers: EchoPeers,
     pub flows: FlowTable,
     pub epoch: FibEpoch,
     pub news: Receiver<FlowNews>,

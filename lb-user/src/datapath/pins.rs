@@ -1,7 +1,7 @@
 //! The folder in the BPF file system that outlives the daemon.
 //!
 //! ```text
-//! <pin-dir>/layout-2/SERVICES ...   maps, by layout version
+//! <pin-dir>/layout-3/SERVICES ...   maps, by layout version
 //! <pin-dir>/programs/baton_tc ...   the programs in use
 //! <pin-dir>/links/eth1-tcx ...      what keeps them attached
 //! ```

@@ -14,6 +14,7 @@ use lb_common::{EndpointKey, Flow, FlowFlags, FlowKey, Port, map};
 use sync::{Change, FlowIdentity, FlowRecord, FlowState};
 
 use super::catalog::{Catalog, Entry, Extent};
+use super::echo_peers::EchoPeers;
 use super::flow_table::{Applied, FlowTable, other_half};
 use super::maps::{self, Maps};
 use super::services::Services;
@@ -329,4 +330,22 @@ fn a_retired_endpoint_keeps_its_flows() {
     service.endpoints.insert(0, gone);
     services.put_service(&service).unwrap();
     assert_eq!(table.0.maps.endpoints.get(&key).unwrap().unwrap().ambiguous, 0);
+}
+
+#[test]
+fn echo_peers_are_as_many_as_there_is_room_for() {
+    let mut peers = EchoPeers::new(Arc::clone(&table().0.maps));
+    assert_eq!(peers.existing().unwrap(), []);
+    for ifindex in 1..=map::ECHO_PEERS_SIZE {
+        peers.put(ip("fe80::1"), Some(ifindex)).unwrap();
+    }
+    let full = peers.put(ip("192.0.2.1"), None).unwrap_err();
+    assert_eq!(full.to_string(), "more than 1024 peers with BFD Echo");
+    peers.put(ip("fe80::1"), Some(1)).unwrap();
+    peers.remove(ip("fe80::1"), Some(1)).unwrap();
+    peers.remove(ip("fe80::1"), Some(1)).unwrap();
+    peers.put(ip("192.0.2.1"), None).unwrap();
+    let existing = peers.existing().unwrap();
+    assert_eq!(existing.len(), 1024);
+    assert_eq!(existing[..2], [(ip("192.0.2.1"), None), (ip("fe80::1"), Some(2))]);
 }

@@ -1,17 +1,19 @@
 //! What the data path tests share: a network namespace, the three ways to run the packet path, packets.
 #![allow(dead_code, reason = "each test uses a part")]
 
+pub(crate) mod lab;
 pub(crate) mod packet;
 
-use aya::maps::{MapData, RingBuf};
+use aya::maps::{MapData, PerCpuArray, RingBuf};
 use aya::programs::{SchedClassifier, TestRun, TestRunOptions, Xdp, XdpMode};
 use aya::{Ebpf, EbpfLoader};
 use lb_common::{
-    Address, Backend, Endpoint, EndpointKey, HostFrame, HostTables, Interface, Mode, NextHop, Port, Route,
-    RouteQuery, Service, ServiceKey, Tables as _, Verdict, forward, maglev_table, map,
+    Address, Backend, EchoPeerKey, Endpoint, EndpointKey, HostFrame, HostTables, Interface, Mode, NextHop,
+    Port, Route, RouteQuery, Service, ServiceKey, Tables as _, Verdict, forward, maglev_table, map,
 };
 use lb_user::datapath::object;
 use lb_user::datapath::table::{Expect, Table};
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::os::fd::AsFd;
 use std::process::Command;
@@ -192,7 +194,31 @@ pub(crate) fn services() -> Vec<TestService> {
         service("2001:db8::11", 80, 6, Mode::Default, &V6, 8081),
         service("2001:db8::12", 53, 17, Mode::Default, &V6, 5353),
         service("2001:db8::12", 54, 17, Mode::FullNat, &V6, 5354),
+        // The port of BFD Echo, for somebody else's purpose.
+        service("203.0.113.12", 3785, 17, Mode::Default, &V4, 5355),
+        service("2001:db8::12", 3785, 17, Mode::Default, &V6, 5355),
     ]
+}
+
+/// Neighbours whose BFD Echo packets are sent back: on any interface, on this one, and on another one alone.
+pub(crate) const ECHO_ANYWHERE: [&str; 2] = ["10.77.2.41", "fd77:2::41"];
+pub(crate) const ECHO_HERE: [&str; 2] = ["10.77.2.42", "fe80::42"];
+pub(crate) const ECHO_ELSEWHERE: [&str; 2] = ["10.77.2.43", "fe80::43"];
+
+/// The same in the tables of the host. The first backends are peers as well.
+pub(crate) fn echo_peers(ifindex: u32) -> BTreeSet<EchoPeerKey> {
+    let any = EchoPeerKey::ANY_INTERFACE;
+    let peers = [
+        (ECHO_ANYWHERE, any),
+        ([V4[0], V6[0]], any),
+        (ECHO_HERE, ifindex),
+        (ECHO_ELSEWHERE, ifindex + 1),
+    ];
+    peers
+        .iter()
+        .flat_map(|(addresses, on)| addresses.map(|address| (address, *on)))
+        .map(|(address, on)| EchoPeerKey::new(address.parse::<IpAddr>().unwrap().into(), on))
+        .collect()
 }
 
 /// The same configuration in the tables of the host.
@@ -268,8 +294,12 @@ impl Kernel {
 
     /// A test run of XDP names a receive queue, and only native XDP makes veth register one.
     pub(crate) fn attach(&mut self) {
+        self.attach_to(INTERFACE);
+    }
+
+    pub(crate) fn attach_to(&mut self, interface: &str) {
         let xdp: &mut Xdp = self.ebpf.program_mut(object::XDP).unwrap().try_into().unwrap();
-        xdp.attach(INTERFACE, XdpMode::Driver).unwrap();
+        xdp.attach(interface, XdpMode::Driver).unwrap();
     }
 
     pub(crate) fn table<K: aya::Pod, V: aya::Pod>(&self, name: &str) -> Table<K, V> {
@@ -305,6 +335,11 @@ impl Kernel {
         for (slot, backend) in (0_u32..).zip(&tables.backends) {
             self.table::<u32, Backend>(map::BACKENDS)
                 .put(&slot, backend, put)
+                .unwrap();
+        }
+        for key in &tables.echo_peers {
+            self.table::<EchoPeerKey, u32>(map::ECHO_PEERS)
+                .put(key, &1, put)
                 .unwrap();
         }
         let interface = Interface {
@@ -355,6 +390,12 @@ impl Kernel {
         (result.return_value, output)
     }
 
+    /// One slot of the counters, over all CPUs.
+    pub(crate) fn counter(&self, slot: u32) -> u64 {
+        let counters = PerCpuArray::<_, u64>::try_from(self.ebpf.map(map::COUNTERS).unwrap()).unwrap();
+        counters.get(&slot, 0).unwrap().iter().sum()
+    }
+
     pub(crate) fn events(&mut self) -> RingBuf<MapData> {
         RingBuf::try_from(self.ebpf.take_map(map::EVENTS).unwrap()).unwrap()
     }
@@ -367,6 +408,7 @@ pub(crate) fn run_host<const KERNEL: bool>(tables: &HostTables, ifindex: u32, pa
     let mut frame = HostFrame::<_, KERNEL> {
         bytes: packet,
         for_us,
+        ingress: ifindex,
         routes: |query: &RouteQuery| route(query, ifindex),
     };
     forward(&mut frame, tables, 0)
