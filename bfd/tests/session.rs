@@ -178,6 +178,25 @@ fn the_three_way_handshake() {
     assert_eq!((up.state, up.desired_min_tx, up.poll), (State::Up, 10_000, true));
 }
 
+/// RFC 5880 section 4.1: BFD here ends with the control plane, whatever the data path does.
+#[test]
+fn the_control_plane_independent_bit_is_never_set() {
+    let mut machine = Machine::settled(ms(10), 3);
+    let sent = machine.keep_alive(machine.peer(State::Up), ms(5), ms(200));
+    let answers = packets(&machine.say(Packet {
+        poll: true,
+        ..machine.peer(State::Up)
+    }));
+    assert!(sent.len() > 15 && answers.len() == 1);
+    let all = sent.iter().map(|(_, packet)| packet).chain(&answers);
+    assert!(all.into_iter().all(|packet| !packet.control_plane_independent));
+    machine.say(Packet {
+        control_plane_independent: true,
+        ..machine.peer(State::Up)
+    });
+    assert!(machine.status().remote_independent, "what the peer says of itself is kept");
+}
+
 #[test]
 fn a_poll_is_answered_outside_of_the_schedule() {
     let mut machine = Machine::settled(ms(100), 3);

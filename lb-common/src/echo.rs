@@ -10,6 +10,8 @@ use crate::{Address, Counter, DropReason, EchoPeerKey, Frame, Port, Tables, Verd
 /// RFC 5881 section 4: the destination port; the source port is the sender's affair.
 const PORT: Port = Port::new(3785);
 
+const TTL: u8 = 255;
+
 /// For a packet that nothing else in here wants, and that goes to the stack unless it is a peer's echo packet. Being
 /// the last question it costs the flows nothing, and the rest one comparison.
 #[inline(always)]
@@ -56,9 +58,10 @@ fn turn_back<F: Frame>(frame: &mut F, packet: &Packet) -> Verdict {
         if *ethernet & 1 != 0 {
             return Verdict::Pass;
         }
-        // Two reflectors that know the same peer hand a forged packet to and fro for no longer than this.
-        if packet.ttl <= 1 {
-            return Verdict::Drop(DropReason::TimeToLive);
+        // As with control packets (RFC 5881 section 5): it came from the link. And two reflectors that know the same
+        // peer cannot hand a forged one to and fro.
+        if packet.ttl != TTL {
+            return Verdict::Pass;
         }
         let ip = ethernet.add(ETHERNET);
         if packet.ipv6 {
