@@ -194,7 +194,10 @@ fn the_control_plane_independent_bit_is_never_set() {
         control_plane_independent: true,
         ..machine.peer(State::Up)
     });
-    assert!(machine.status().remote_independent, "what the peer says of itself is kept");
+    assert!(
+        machine.status().remote_independent,
+        "what the peer says of itself is kept"
+    );
 }
 
 #[test]

@@ -23,6 +23,8 @@ fn welcome(limit: u32) -> Unsolicited {
 struct Machine {
     sessions: Sessions,
     now: Instant,
+    /// Multiplier and interval, in microseconds, of the strangers.
+    parameters: (u8, u32),
 }
 
 impl Machine {
@@ -30,10 +32,15 @@ impl Machine {
         let now = clock();
         let mut sessions = Sessions::new(3);
         sessions.handle(now, Input::Unsolicited(vec![welcome(limit)]));
-        Self { sessions, now }
+        Self {
+            sessions,
+            now,
+            parameters: (3, 50_000),
+        }
     }
 
     fn say(&mut self, source: u8, interface: u32, state: State, your_discriminator: u32) -> Vec<Packet> {
+        let (detect_multiplier, interval) = self.parameters;
         let packet = Packet {
             diagnostic: Diagnostic::None,
             state,
@@ -41,11 +48,11 @@ impl Machine {
             final_answer: false,
             control_plane_independent: false,
             demand: false,
-            detect_multiplier: 3,
+            detect_multiplier,
             my_discriminator: 1000 + u32::from(source),
             your_discriminator,
-            desired_min_tx: 50_000,
-            required_min_rx: 50_000,
+            desired_min_tx: interval,
+            required_min_rx: interval,
             required_min_echo_rx: 0,
         };
         let input = Input::Packet {
@@ -66,6 +73,11 @@ impl Machine {
             self.now = self.now.max(deadline);
             self.sessions.handle(self.now, Input::Timeout);
             drain(&mut self.sessions);
+            let next = self.sessions.poll_timeout();
+            assert!(
+                next.is_none_or(|next| next > self.now),
+                "a deadline that does not advance"
+            );
         }
         self.now = until;
     }
@@ -143,6 +155,18 @@ fn there_is_a_limit_and_who_falls_silent_makes_room() {
         None,
         "and nothing is left of them"
     );
+}
+
+/// Found by the fuzzer: nothing may be due twice at one moment.
+#[test]
+fn a_stranger_whose_detection_time_is_longer_than_the_patience_goes_with_it() {
+    let mut machine = Machine::new(2);
+    machine.parameters = (255, 100_000);
+    machine.say(1, INTERFACE, State::Down, 0);
+    machine.pass(ms(25_499));
+    assert_eq!(machine.remotes(), [address(1)]);
+    machine.pass(ms(1));
+    assert!(machine.remotes().is_empty());
 }
 
 #[test]

@@ -30,12 +30,12 @@ impl Session {
     pub(super) fn expire(&mut self, context: &mut Context<'_>) {
         let now = context.now;
         let due = |deadline: Option<Instant>| deadline.is_some_and(|deadline| deadline <= now);
+        if due(self.detection_deadline()) {
+            self.silenced(context);
+        }
         if due(self.leaving) || due(self.patience_deadline()) {
             self.forgotten = true;
             return;
-        }
-        if due(self.detection_deadline()) {
-            self.silenced(context);
         }
         if due(self.echo_deadline()) {
             self.apply(Event::EchoFailed, context);
