@@ -157,12 +157,27 @@ fn there_is_a_limit_and_who_falls_silent_makes_room() {
     );
 }
 
+/// Found by the fuzzer: a stranger that is not Up does not choose how long it keeps its place.
+#[test]
+fn a_stranger_that_is_not_up_keeps_its_place_no_longer_than_any_other() {
+    let mut machine = Machine::new(2);
+    machine.parameters = (255, 4_000_000_000);
+    let answer = machine.say(1, INTERFACE, State::Down, 0)[0];
+    machine.pass(ms(9_999));
+    assert_eq!(machine.remotes(), [address(1)]);
+    machine.pass(ms(1));
+    assert!(machine.remotes().is_empty());
+    machine.say(1, INTERFACE, State::Init, answer.my_discriminator);
+    assert_eq!(machine.sessions.discards().get(Discard::UnknownDiscriminator), 1);
+}
+
 /// Found by the fuzzer: nothing may be due twice at one moment.
 #[test]
-fn a_stranger_whose_detection_time_is_longer_than_the_patience_goes_with_it() {
+fn a_stranger_that_was_up_is_silenced_and_forgotten_in_one_turn() {
     let mut machine = Machine::new(2);
     machine.parameters = (255, 100_000);
-    machine.say(1, INTERFACE, State::Down, 0);
+    let answer = machine.say(1, INTERFACE, State::Down, 0)[0];
+    machine.say(1, INTERFACE, State::Init, answer.my_discriminator);
     machine.pass(ms(25_499));
     assert_eq!(machine.remotes(), [address(1)]);
     machine.pass(ms(1));

@@ -118,9 +118,10 @@ impl Session {
             .filter(|_| self.state == State::Up)
     }
 
-    /// RFC 9468 section 2: what a stranger has started ends some time after it has fallen silent.
+    /// RFC 9468 section 2: what a stranger has started ends some time after it has fallen silent. Its own word on how long
+    /// it may be silent counts only once it is Up, which nobody gets who does not hear our answers.
     fn patience_deadline(&self) -> Option<Instant> {
-        let gone = self.unsolicited && !self.peer.is_known();
+        let gone = self.unsolicited && self.state != State::Up;
         self.last_packet.filter(|_| gone)?.checked_add(STRANGER_PATIENCE)
     }
 }
