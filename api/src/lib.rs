@@ -18,7 +18,7 @@ mod service;
 mod status;
 mod sync;
 
-pub use bfd::BfdSession;
+pub use bfd::{BfdDown, BfdEcho, BfdSession, BfdTiming, DelayBucket, Delays};
 pub use event::Event;
 pub use flow::{Flow, FlowTable};
 pub use ha::{HaInstance, HaPeer, HaStatus};
@@ -46,6 +46,13 @@ pub mod path {
     /// `?table=advertised|received|accepted|best&neighbor=&family=&prefix=&after=&limit=`.
     pub const ROUTES: &str = "/v1/routes";
     pub const BFD: &str = "/v1/bfd";
+    /// `{session}` is its name, percent-encoded. PATCH takes a [`super::BfdTiming`].
+    pub const BFD_SESSION: &str = "/v1/bfd/{session}";
+    /// DELETE: back to the configuration.
+    pub const BFD_OVERRIDE: &str = "/v1/bfd/{session}/override";
+    pub const BFD_ENABLE: &str = "/v1/bfd/{session}/enable";
+    /// `?force=true`: also if it watches a peer.
+    pub const BFD_DISABLE: &str = "/v1/bfd/{session}/disable";
     pub const HA: &str = "/v1/ha";
     pub const FLOWS: &str = "/v1/flows";
     pub const SYNC: &str = "/v1/sync";
