@@ -7,7 +7,9 @@
 
 use std::net::IpAddr;
 
-use crate::desired::{Instance, Neighbor, NeighborKey, Service, ServiceKey, Session, SpeakerSettings};
+use crate::desired::{
+    Instance, Neighbor, NeighborKey, Service, ServiceKey, Session, SessionKey, SpeakerSettings, Unsolicited,
+};
 
 /// Why a change was not made; the reconciler reports it and tries again.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -42,8 +44,22 @@ pub trait Speaker: Send {
 
 /// The BFD sessions.
 pub trait Bfd: Send {
+    /// A change of its parameters keeps the session; it stays administratively down if it is.
     fn put_session(&mut self, session: &Session) -> Result<(), ApplyError>;
-    fn remove_session(&mut self, remote: IpAddr) -> Result<(), ApplyError>;
+    fn remove_session(&mut self, key: &SessionKey) -> Result<(), ApplyError>;
+    /// Administratively down until it is enabled; the peer is told that this is no failure.
+    fn disable_session(&mut self, key: &SessionKey) -> Result<(), ApplyError>;
+    fn enable_session(&mut self, key: &SessionKey) -> Result<(), ApplyError>;
+    /// The whole set. One that is refused changes nothing.
+    fn set_unsolicited(&mut self, unsolicited: &[Unsolicited]) -> Result<(), ApplyError>;
+}
+
+/// What returns the Echo packets of peers (RFC 5880 section 6.8.9): maps, as those of [`DataPath`].
+pub trait EchoReflector: Send {
+    /// Whose packets are returned, because an earlier daemon wanted it.
+    fn existing(&mut self) -> Result<Vec<SessionKey>, ApplyError>;
+    fn put_echo_peer(&mut self, key: &SessionKey) -> Result<(), ApplyError>;
+    fn remove_echo_peer(&mut self, key: &SessionKey) -> Result<(), ApplyError>;
 }
 
 /// The election and the addresses that move with it.
@@ -58,5 +74,6 @@ pub struct Targets {
     pub datapath: Box<dyn DataPath>,
     pub speaker: Box<dyn Speaker>,
     pub bfd: Box<dyn Bfd>,
+    pub echo: Box<dyn EchoReflector>,
     pub election: Box<dyn Election>,
 }

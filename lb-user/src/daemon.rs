@@ -17,7 +17,7 @@ mod targets;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::sync::mpsc::{Sender, channel};
+use std::sync::mpsc;
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
@@ -29,7 +29,7 @@ use tokio::sync::mpsc::Receiver;
 use tracing::{error, info, warn};
 
 use self::signals::Signals;
-use self::targets::Neighbors;
+use self::targets::{Neighbors, NoReflector};
 use crate::api_server::{self, Context};
 use crate::apply::{ApplyError, DataPath as _, Targets};
 use crate::bfd_thread;
@@ -40,8 +40,8 @@ use crate::desired::{Bgp, Desired, Instance};
 use crate::failover::{self, FailoverHandle, Lane};
 use crate::links::{self, LinkChange};
 use crate::privilege::{self, PrivilegeError};
-use crate::reconciler::{self, Reconciler};
-use crate::status::{BfdThread, StatusBoard};
+use crate::reconciler::{self, Reconciler, ReconcilerHandle};
+use crate::status::StatusBoard;
 use crate::sync_driver::{self, HelloSender, Hellos};
 use crate::timeline::Timeline;
 
@@ -82,6 +82,7 @@ struct Running {
     failover: FailoverHandle,
     bfd: bfd_thread::Handle,
     bgp: BgpHandle,
+    reconciler: ReconcilerHandle,
     threads: Vec<(&'static str, JoinHandle<()>)>,
 }
 
@@ -149,9 +150,10 @@ pub fn run(source: &Source, desired: Desired) -> Result<(), DaemonError> {
 
     let datapath = datapath.spawn()?;
     let (hello, hellos) = sync_driver::hellos();
-    let mut running = start_threads(&desired, &common, datapath.epoch, hello)?;
+    let (reconciler, orders) = reconciler::commands();
+    let mut running = start_threads(&desired, &common, reconciler, datapath.epoch, hello)?;
     running.threads.push(("flows", datapath.thread));
-    let reconcile = start_reconciler(source, &desired, &common, &running, datapath.services)?;
+    start_reconciler(source, &desired, &common, &running, orders, datapath.services)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(WORKERS)
         .enable_all()
@@ -165,10 +167,7 @@ pub fn run(source: &Source, desired: Desired) -> Result<(), DaemonError> {
         serve_api(&desired, &common, &running)?;
         signals::notify(&[NotifyState::Ready]);
         info!(node, "running");
-        signals
-            .serve(&running, &reconcile)
-            .await
-            .map_err(DaemonError::Thread)
+        signals.serve(&running).await.map_err(DaemonError::Thread)
     });
     end(runtime, &ended);
     ended
@@ -178,6 +177,7 @@ pub fn run(source: &Source, desired: Desired) -> Result<(), DaemonError> {
 fn start_threads(
     desired: &Desired,
     common: &Common,
+    reconciler: ReconcilerHandle,
     epoch: FibEpoch,
     hello: HelloSender,
 ) -> Result<Running, DaemonError> {
@@ -213,7 +213,8 @@ fn start_threads(
             established,
         });
     });
-    let bgp_thread = bgp_driver::spawn(bgp_setup(desired, common, established), bgp_commands)
+    let found = Box::new(targets::found(reconciler.clone(), failover.clone()));
+    let bgp_thread = bgp_driver::spawn(bgp_setup(desired, common, established, found), bgp_commands)
         .map_err(|error| DaemonError::Start("the BGP thread", error))?;
     threads.push(("bgp", bgp_thread));
 
@@ -224,6 +225,7 @@ fn start_threads(
         failover,
         bfd,
         bgp,
+        reconciler,
         threads,
     })
 }
@@ -251,19 +253,18 @@ fn start_reconciler(
     desired: &Desired,
     common: &Common,
     running: &Running,
+    orders: mpsc::Receiver<reconciler::Command>,
     mut datapath: Services,
-) -> Result<Sender<reconciler::Command>, DaemonError> {
+) -> Result<(), DaemonError> {
     let (_, vips) = datapath.existing().map_err(DaemonError::Maps)?;
     let served = |vip: &IpAddr| desired.services.keys().any(|key| key.vip == *vip);
     let gone = vips.into_iter().filter(|vip| !served(vip)).collect();
     running.failover.send(failover::Command::RemoveVips(gone));
     let targets = Targets {
         datapath: Box::new(datapath),
-        speaker: Box::new(Neighbors {
-            bgp: running.bgp.clone(),
-            failover: running.failover.clone(),
-        }),
+        speaker: Box::new(Neighbors::new(running.bgp.clone(), running.failover.clone())),
         bfd: Box::new(running.bfd.clone()),
+        echo: Box::new(NoReflector),
         election: Box::new(running.failover.clone()),
     };
     let (board, timeline) = (common.board.clone(), common.timeline.clone());
@@ -271,13 +272,12 @@ fn start_reconciler(
         Reconciler::new(desired.clone(), targets, board, timeline).map_err(DaemonError::Maps)?;
     // Before the synchronisation starts: flows of services that are not there would be refused.
     reconciler.reconcile();
-    let (reconcile, commands) = channel();
     let source = source.clone();
     Builder::new()
         .name("reconciler".into())
-        .spawn(move || reconciler.run(&source, &commands))
+        .spawn(move || reconciler.run(&source, &orders))
         .map_err(|error| DaemonError::Start("the reconciler", error))?;
-    Ok(reconcile)
+    Ok(())
 }
 
 /// The tasks that keep the peers' flow tables equal, where there are peers.
@@ -317,6 +317,7 @@ fn bgp_setup(
     desired: &Desired,
     common: &Common,
     established: bgp_driver::EstablishedSink,
+    found: bgp_driver::FoundSink,
 ) -> bgp_driver::Setup {
     let configured = desired.fixed.bgp.as_ref();
     let listen = configured.map_or_else(Vec::new, |bgp: &Bgp| {
@@ -339,6 +340,7 @@ fn bgp_setup(
         },
         listen,
         established,
+        found,
         timeline: common.timeline.clone(),
         board: common.board.clone(),
     }
@@ -351,10 +353,7 @@ async fn publish_bfd(bfd: bfd_thread::Handle, board: StatusBoard) {
         due.tick().await;
         let report = bfd.report();
         board.bfd.publish(report.api_sessions());
-        board.bfd_thread.publish(BfdThread {
-            realtime: report.thread.scheduling.is_real_time(),
-            lateness_max: report.thread.max_lateness,
-        });
+        board.bfd_thread.publish(report.health());
     }
 }
 
@@ -365,6 +364,7 @@ fn serve_api(desired: &Desired, common: &Common, running: &Running) -> Result<()
         timeline: common.timeline.clone(),
         control: Arc::new(running.failover.clone()),
         bgp: running.bgp.clone(),
+        reconciler: running.reconciler.clone(),
     };
     let api = &desired.fixed.api;
     let listener = api_server::bind(&api.socket, api.mode)

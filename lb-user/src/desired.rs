@@ -1,11 +1,14 @@
 //! What this node shall be: the configuration after validation.
 //!
-//! Immutable. Every accepted configuration gets the next generation; `plan` compares it with what is there.
+//! Immutable but for [`Live`], which lies over it. Every accepted configuration gets the next generation; `plan` compares
+//! it with what is there.
 //! Everything that an order could reach is in ordered maps. Parts that cannot change while the daemon runs
 //! are in [`Fixed`]; a reload that changes them is refused.
 
 mod aggregate;
+mod live;
 mod neighbor;
+mod session;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -16,7 +19,9 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 pub use aggregate::Aggregate;
+pub use live::{Live, TimingChange};
 pub use neighbor::{Neighbor, NeighborKey, SpeakerSettings};
+pub use session::{Awaited, Found, NoSessionKey, Session, SessionKey, Template, Unsolicited, User};
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Desired {
@@ -30,8 +35,14 @@ pub struct Desired {
     pub aggregates: Vec<Aggregate>,
     pub speaker: SpeakerSettings,
     pub neighbors: BTreeMap<NeighborKey, Neighbor>,
-    /// BFD sessions by remote address: those of the neighbours with `bfd = true` and of the HA peers.
-    pub sessions: BTreeMap<IpAddr, Session>,
+    /// BFD sessions of the configuration: those of the neighbours with `bfd = true`, of the HA peers, and their own.
+    pub sessions: BTreeMap<SessionKey, Session>,
+    /// BFD sessions with neighbours that are yet to be found.
+    pub awaited: Awaited,
+    /// By interface.
+    pub unsolicited: Vec<Unsolicited>,
+    /// Not of the configuration.
+    pub live: Live,
     /// By name. Never empty: `default` always exists.
     pub instances: BTreeMap<String, Instance>,
 }
@@ -80,15 +91,6 @@ pub struct Bgp {
     pub listen: Vec<IpAddr>,
     pub listen_port: u16,
     pub multipath: u8,
-}
-
-/// A BFD session.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Session {
-    pub remote: IpAddr,
-    /// `None`: the address that the kernel would use towards `remote`.
-    pub local: Option<IpAddr>,
-    pub timing: bfd::Timing,
 }
 
 /// A node of the cluster.

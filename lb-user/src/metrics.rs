@@ -4,7 +4,9 @@
 //! that metrics exist. Base units (seconds, bytes); counters end in `_total`. docs/operations.md says what
 //! each of them means.
 
+mod bfd;
 mod bgp;
+mod histogram;
 
 use std::time::Duration;
 
@@ -152,56 +154,6 @@ impl Scrape {
             "1 while the flow table equals the peer's.",
             i64::from(ha.caught_up),
         )
-    }
-
-    fn bfd(&self, board: &StatusBoard) -> Outcome {
-        let thread = board.bfd_thread.newest();
-        self.one(
-            "baton_bfd_realtime",
-            "1 while the BFD thread runs under SCHED_FIFO; 0: detection may come late under load.",
-            i64::from(thread.realtime),
-        )?;
-        let late = self.seconds(
-            "baton_bfd_lateness_max_seconds",
-            "Latest wake-up of the BFD thread.",
-            &[],
-        )?;
-        late.with_label_values::<&str>(&[])
-            .set(thread.lateness_max.as_secs_f64());
-        let label = ["remote"];
-        let up = self.gauge("baton_bfd_session_up", "1 while the session is up.", &label)?;
-        let detection = self.seconds(
-            "baton_bfd_detection_time_seconds",
-            "Negotiated detection time.",
-            &label,
-        )?;
-        let sent = self.counter(
-            "baton_bfd_transmitted_packets_total",
-            "Control packets sent.",
-            &label,
-        )?;
-        let received = self.counter(
-            "baton_bfd_received_packets_total",
-            "Valid control packets.",
-            &label,
-        )?;
-        let discarded = self.counter(
-            "baton_bfd_discarded_packets_total",
-            "Invalid control packets.",
-            &label,
-        )?;
-        let downs = self.counter("baton_bfd_downs_total", "Times that the session left up.", &label)?;
-        for session in board.bfd.newest().iter() {
-            let label = [session.remote.as_str()];
-            up.with_label_values(&label).set(i64::from(session.state == "up"));
-            let time = Duration::from_micros(session.detection_time_us);
-            detection.with_label_values(&label).set(time.as_secs_f64());
-            sent.with_label_values(&label).inc_by(session.transmitted);
-            received.with_label_values(&label).inc_by(session.received);
-            discarded.with_label_values(&label).inc_by(session.discarded);
-            downs.with_label_values(&label).inc_by(session.downs);
-        }
-        Ok(())
     }
 
     fn services(&self, board: &StatusBoard) -> Outcome {

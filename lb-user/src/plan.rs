@@ -19,7 +19,8 @@ use std::net::IpAddr;
 use bgp::Announcement;
 
 use crate::desired::{
-    Desired, Instance, Neighbor, NeighborKey, Service, ServiceKey, Session, SpeakerSettings,
+    Desired, Instance, Neighbor, NeighborKey, Service, ServiceKey, Session, SessionKey, SpeakerSettings,
+    Unsolicited,
 };
 
 /// An instance with the VIPs that follow it.
@@ -37,7 +38,12 @@ pub struct Actual {
     /// `None`: it exists, but its content is unknown (found at the start, or a change of it failed).
     pub services: BTreeMap<ServiceKey, Option<Service>>,
     pub instances: BTreeMap<String, PlacedInstance>,
-    pub sessions: BTreeMap<IpAddr, Session>,
+    pub sessions: BTreeMap<SessionKey, Session>,
+    /// Sessions that are administratively down.
+    pub disabled: BTreeSet<SessionKey>,
+    pub unsolicited: Vec<Unsolicited>,
+    /// Whose Echo packets are returned.
+    pub echo_peers: BTreeSet<SessionKey>,
     /// `None`: not known.
     pub speaker: Option<SpeakerSettings>,
     pub neighbors: BTreeMap<NeighborKey, Neighbor>,
@@ -52,14 +58,20 @@ pub enum Operation {
     /// What concerns all neighbours.
     PutSpeaker(SpeakerSettings),
     RemoveNeighbor(NeighborKey),
-    RemoveSession(IpAddr),
+    RemoveSession(SessionKey),
+    RemoveEchoPeer(SessionKey),
     RemoveInstance(String),
     RemoveService(ServiceKey),
     RemoveVip(IpAddr),
     PutVip(IpAddr),
     PutService(Service),
     PutInstance(PlacedInstance),
-    PutSession(Session),
+    PutSession(Box<Session>),
+    DisableSession(SessionKey),
+    EnableSession(SessionKey),
+    PutEchoPeer(SessionKey),
+    /// The whole set.
+    PutUnsolicited(Vec<Unsolicited>),
     PutNeighbor(Box<Neighbor>),
 }
 
@@ -69,14 +81,19 @@ impl fmt::Display for Operation {
             Operation::Announce(announcements) => write!(f, "announce {} prefixes", announcements.len()),
             Operation::PutSpeaker(_) => f.write_str("set the speaker"),
             Operation::RemoveNeighbor(key) => write!(f, "remove neighbor {key}"),
-            Operation::RemoveSession(remote) => write!(f, "remove BFD session {remote}"),
+            Operation::RemoveSession(key) => write!(f, "remove BFD session {key}"),
+            Operation::RemoveEchoPeer(key) => write!(f, "remove BFD echo peer {key}"),
             Operation::RemoveInstance(name) => write!(f, "remove instance {name}"),
             Operation::RemoveService(key) => write!(f, "remove service {key}"),
             Operation::RemoveVip(vip) => write!(f, "remove VIP {vip}"),
             Operation::PutVip(vip) => write!(f, "put VIP {vip}"),
             Operation::PutService(service) => write!(f, "put service {}", service.key),
             Operation::PutInstance(placed) => write!(f, "put instance {}", placed.instance.name),
-            Operation::PutSession(session) => write!(f, "put BFD session {}", session.remote),
+            Operation::PutSession(session) => write!(f, "put BFD session {}", session.key),
+            Operation::DisableSession(key) => write!(f, "disable BFD session {key}"),
+            Operation::EnableSession(key) => write!(f, "enable BFD session {key}"),
+            Operation::PutEchoPeer(key) => write!(f, "put BFD echo peer {key}"),
+            Operation::PutUnsolicited(links) => write!(f, "admit BFD strangers on {} links", links.len()),
             Operation::PutNeighbor(neighbor) => write!(f, "put neighbor {}", neighbor.key),
         }
     }
@@ -92,11 +109,16 @@ impl Operation {
             | Operation::PutSpeaker(_)
             | Operation::RemoveNeighbor(_)
             | Operation::RemoveSession(_)
+            | Operation::RemoveEchoPeer(_)
             | Operation::RemoveInstance(_)
             | Operation::RemoveService(_)
             | Operation::RemoveVip(_)
             | Operation::PutInstance(_)
             | Operation::PutSession(_)
+            | Operation::DisableSession(_)
+            | Operation::EnableSession(_)
+            | Operation::PutEchoPeer(_)
+            | Operation::PutUnsolicited(_)
             | Operation::PutNeighbor(_) => None,
         }
     }
@@ -109,7 +131,8 @@ impl Actual {
             Operation::Announce(announcements) => self.announcements = announcements,
             Operation::PutSpeaker(settings) => self.speaker = Some(settings),
             Operation::RemoveNeighbor(key) => drop(self.neighbors.remove(&key)),
-            Operation::RemoveSession(remote) => drop(self.sessions.remove(&remote)),
+            Operation::RemoveSession(key) => self.forget_session(&key),
+            Operation::RemoveEchoPeer(key) => drop(self.echo_peers.remove(&key)),
             Operation::RemoveInstance(name) => drop(self.instances.remove(&name)),
             Operation::RemoveService(key) => drop(self.services.remove(&key)),
             Operation::RemoveVip(vip) => drop(self.vips.remove(&vip)),
@@ -118,7 +141,11 @@ impl Actual {
             Operation::PutInstance(placed) => {
                 self.instances.insert(placed.instance.name.clone(), placed);
             }
-            Operation::PutSession(session) => drop(self.sessions.insert(session.remote, session)),
+            Operation::PutSession(session) => drop(self.sessions.insert(session.key.clone(), *session)),
+            Operation::DisableSession(key) => drop(self.disabled.insert(key)),
+            Operation::EnableSession(key) => drop(self.disabled.remove(&key)),
+            Operation::PutEchoPeer(key) => drop(self.echo_peers.insert(key)),
+            Operation::PutUnsolicited(unsolicited) => self.unsolicited = unsolicited,
             Operation::PutNeighbor(neighbor) => {
                 self.neighbors.insert(neighbor.key.clone(), *neighbor);
             }
@@ -130,17 +157,29 @@ impl Actual {
         match operation {
             Operation::PutService(service) => drop(self.services.insert(service.key, None)),
             Operation::PutInstance(placed) => drop(self.instances.remove(&placed.instance.name)),
-            Operation::PutSession(session) => drop(self.sessions.remove(&session.remote)),
+            Operation::PutSession(session) => drop(self.sessions.remove(&session.key)),
+            Operation::PutEchoPeer(key) => drop(self.echo_peers.remove(key)),
             Operation::PutSpeaker(_) => self.speaker = None,
             Operation::PutNeighbor(neighbor) => drop(self.neighbors.remove(&neighbor.key)),
             Operation::Announce(_)
             | Operation::RemoveNeighbor(_)
             | Operation::RemoveSession(_)
+            | Operation::RemoveEchoPeer(_)
             | Operation::RemoveInstance(_)
             | Operation::RemoveService(_)
             | Operation::RemoveVip(_)
-            | Operation::PutVip(_) => {}
+            | Operation::PutVip(_)
+            // Refused as a whole, or done: neither leaves a half.
+            | Operation::DisableSession(_)
+            | Operation::EnableSession(_)
+            | Operation::PutUnsolicited(_) => {}
         }
+    }
+
+    /// The session is not there, or not as it was made: it is made again, and nothing of it is known.
+    pub fn forget_session(&mut self, key: &SessionKey) {
+        self.sessions.remove(key);
+        self.disabled.remove(key);
     }
 }
 
@@ -189,7 +228,8 @@ pub fn plan(desired: &Desired, actual: &Actual) -> Vec<Operation> {
     }
     let neighbors = gone(actual.neighbors.keys(), |key| desired.neighbors.contains_key(key));
     operations.extend(neighbors.map(Operation::RemoveNeighbor));
-    let sessions = gone(actual.sessions.keys(), |key| desired.sessions.contains_key(key));
+    let wanted = desired.bfd_sessions();
+    let sessions = gone(actual.sessions.keys(), |key| wanted.contains_key(key));
     operations.extend(sessions.map(Operation::RemoveSession));
 
     operations.extend(vips.difference(&actual.vips).copied().map(Operation::PutVip));
@@ -206,12 +246,49 @@ pub fn plan(desired: &Desired, actual: &Actual) -> Vec<Operation> {
     let removed = gone(actual.instances.keys(), |key| instances.contains_key(key));
     operations.extend(removed.map(Operation::RemoveInstance));
     operations.extend(new(&instances, &actual.instances).map(Operation::PutInstance));
-    operations.extend(new(&desired.sessions, &actual.sessions).map(Operation::PutSession));
+    operations.extend(change_sessions(desired, &wanted, actual));
     if kept != announcements {
         operations.push(Operation::Announce(announcements));
     }
     let neighbors = new(&desired.neighbors, &actual.neighbors).map(Box::new);
     operations.extend(neighbors.map(Operation::PutNeighbor));
+    operations
+}
+
+/// What changes of the BFD sessions that stay or come.
+fn change_sessions(
+    desired: &Desired,
+    wanted: &BTreeMap<SessionKey, Session>,
+    actual: &Actual,
+) -> Vec<Operation> {
+    let echo_peers: BTreeSet<SessionKey> = wanted
+        .values()
+        .filter(|session| session.returns_echo())
+        .map(|session| session.key.clone())
+        .collect();
+    let mut operations = Vec::new();
+    // Echo packets return before the peer is told to send them, and no longer only after it was told not to.
+    let echo = echo_peers.difference(&actual.echo_peers).cloned();
+    operations.extend(echo.map(Operation::PutEchoPeer));
+    let changed = new(wanted, &actual.sessions).map(Box::new);
+    operations.extend(changed.map(Operation::PutSession));
+    let echo = actual.echo_peers.difference(&echo_peers).cloned();
+    operations.extend(echo.map(Operation::RemoveEchoPeer));
+
+    let disabled = |key: &&SessionKey| desired.live.disabled.contains(*key);
+    let disable = wanted
+        .keys()
+        .filter(disabled)
+        .filter(|key| !actual.disabled.contains(*key));
+    operations.extend(disable.cloned().map(Operation::DisableSession));
+    let enable = wanted
+        .keys()
+        .filter(|key| !disabled(key))
+        .filter(|key| actual.disabled.contains(*key));
+    operations.extend(enable.cloned().map(Operation::EnableSession));
+    if desired.unsolicited != actual.unsolicited {
+        operations.push(Operation::PutUnsolicited(desired.unsolicited.clone()));
+    }
     operations
 }
 

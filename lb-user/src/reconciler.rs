@@ -7,32 +7,31 @@
 //! It must never be waited for by the failover path, and never apply half of a configuration that does not
 //! validate.
 
+mod links;
+mod order;
+mod sessions;
 #[cfg(test)]
 mod tests;
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use api::{AppliedError, Endpoint, NodeStatus};
 use tracing::{error, info, warn};
 
+use self::links::Links;
+pub use self::order::{Command, OrderError, ReconcilerHandle, SessionOrder, commands};
 use crate::apply::{ApplyError, Targets};
 use crate::config::Source;
-use crate::desired::{Desired, Instance, Service};
+use crate::desired::{Desired, Instance, Service, SessionKey};
 use crate::plan::{Actual, Operation, plan};
 use crate::status::StatusBoard;
 use crate::timeline::Timeline;
 
 /// Between two attempts at what failed.
 const RETRY: Duration = Duration::from_secs(1);
-
-pub enum Command {
-    /// Read the file again.
-    Reload,
-    Stop,
-}
 
 pub struct Reconciler {
     targets: Targets,
@@ -43,6 +42,10 @@ pub struct Reconciler {
     applied_generation: u64,
     errors: Vec<AppliedError>,
     refused: Option<String>,
+    /// Of the BFD sessions.
+    links: Links,
+    /// Something has changed since the last reconciliation.
+    stale: bool,
 }
 
 impl Reconciler {
@@ -54,10 +57,12 @@ impl Reconciler {
         timeline: Timeline,
     ) -> Result<Self, ApplyError> {
         let (services, vips) = targets.datapath.existing()?;
+        let echo_peers = targets.echo.existing()?;
         desired.generation = 1;
         let actual = Actual {
             vips: vips.into_iter().collect(),
             services: services.into_iter().map(|key| (key, None)).collect(),
+            echo_peers: echo_peers.into_iter().collect(),
             ..Actual::default()
         };
         Ok(Reconciler {
@@ -69,19 +74,43 @@ impl Reconciler {
             applied_generation: 0,
             errors: Vec::new(),
             refused: None,
+            links: Links::of_the_kernel(),
+            stale: false,
         })
     }
 
     /// Reconciles until told to stop. `source` is read on every reload.
     pub fn run(mut self, source: &Source, commands: &Receiver<Command>) {
         self.reconcile();
+        let mut look_at = Instant::now() + RETRY;
         loop {
-            match commands.recv_timeout(RETRY) {
+            // A burst of news is one reconciliation.
+            let patience = match self.stale {
+                true => Duration::ZERO,
+                false => look_at.saturating_duration_since(Instant::now()),
+            };
+            match commands.recv_timeout(patience) {
                 Ok(Command::Reload) => drop(self.reload(source)),
+                Ok(Command::Session { key, order, done }) => {
+                    // Whoever asked may be gone.
+                    let _ = done.send(self.order(&key, order));
+                }
+                Ok(Command::Found { neighbour, present }) => self.found(neighbour, present),
                 Ok(Command::Stop) | Err(RecvTimeoutError::Disconnected) => return,
-                Err(RecvTimeoutError::Timeout) if self.errors.is_empty() => {}
-                Err(RecvTimeoutError::Timeout) => self.reconcile(),
+                Err(RecvTimeoutError::Timeout) if self.stale => self.reconcile(),
+                Err(RecvTimeoutError::Timeout) => {
+                    look_at = Instant::now() + RETRY;
+                    self.look();
+                }
             }
+        }
+    }
+
+    /// Once in a while: what failed is tried again, and interfaces may have been made anew.
+    pub fn look(&mut self) {
+        self.renew_links();
+        if self.stale || !self.errors.is_empty() {
+            self.reconcile();
         }
     }
 
@@ -105,10 +134,14 @@ impl Reconciler {
         match desired {
             Ok(desired) => {
                 let generation = self.desired.generation + 1;
+                let live = std::mem::take(&mut self.desired.live);
                 self.desired = Desired {
                     generation,
+                    live,
                     ..desired
                 };
+                let sessions = self.desired.bfd_sessions();
+                self.desired.live.retain(&sessions);
                 self.refused = None;
                 info!(generation, "configuration accepted");
                 for warning in &self.desired.warnings {
@@ -136,15 +169,20 @@ impl Reconciler {
     /// Applies what is missing. What fails is kept as an error; the rest is applied all the same.
     pub fn reconcile(&mut self) {
         self.errors.clear();
+        self.stale = false;
         let mut unserved = BTreeSet::new();
+        let mut unreflected = BTreeSet::new();
         for operation in plan(&self.desired, &self.actual) {
-            let operation = self.without(operation, &unserved);
+            let operation = without_echo(self.without(operation, &unserved), &unreflected);
             match apply(&mut self.targets, &operation) {
                 Ok(()) => self.actual.record(operation),
                 Err(reason) => {
                     warn!("{operation}: {reason}");
                     self.actual.doubt(&operation);
                     unserved.extend(operation.needed_by());
+                    if let Operation::PutEchoPeer(key) = &operation {
+                        unreflected.insert(key.clone());
+                    }
                     self.errors.push(AppliedError {
                         operation: operation.to_string(),
                         reason: reason.to_string(),
@@ -179,6 +217,7 @@ impl Reconciler {
     }
 
     fn publish(&self) {
+        self.board.bfd_configured.publish(self.configured_sessions());
         self.board
             .services
             .publish(self.desired.services.values().map(shown).collect());
@@ -194,12 +233,23 @@ impl Reconciler {
     }
 }
 
+/// A peer whose Echo packets would not return must not be told to send them: it would take their loss for ours.
+fn without_echo(operation: Operation, unreflected: &BTreeSet<SessionKey>) -> Operation {
+    if let Operation::PutSession(session) = &operation
+        && unreflected.contains(&session.key)
+    {
+        return Operation::PutSession(Box::new(session.as_ref().clone().without_echo()));
+    }
+    operation
+}
+
 fn apply(targets: &mut Targets, operation: &Operation) -> Result<(), ApplyError> {
     match operation {
         Operation::Announce(announcements) => targets.speaker.set_announcements(announcements),
         Operation::PutSpeaker(settings) => targets.speaker.put_settings(settings),
         Operation::RemoveNeighbor(key) => targets.speaker.remove_neighbor(key),
-        Operation::RemoveSession(remote) => targets.bfd.remove_session(*remote),
+        Operation::RemoveSession(key) => targets.bfd.remove_session(key),
+        Operation::RemoveEchoPeer(key) => targets.echo.remove_echo_peer(key),
         Operation::RemoveInstance(name) => targets.election.remove_instance(name),
         Operation::RemoveService(key) => targets.datapath.remove_service(key),
         Operation::RemoveVip(vip) => targets.datapath.remove_vip(*vip),
@@ -207,6 +257,10 @@ fn apply(targets: &mut Targets, operation: &Operation) -> Result<(), ApplyError>
         Operation::PutService(service) => targets.datapath.put_service(service),
         Operation::PutInstance(placed) => targets.election.put_instance(&placed.instance, &placed.vips),
         Operation::PutSession(session) => targets.bfd.put_session(session),
+        Operation::DisableSession(key) => targets.bfd.disable_session(key),
+        Operation::EnableSession(key) => targets.bfd.enable_session(key),
+        Operation::PutEchoPeer(key) => targets.echo.put_echo_peer(key),
+        Operation::PutUnsolicited(unsolicited) => targets.bfd.set_unsolicited(unsolicited),
         Operation::PutNeighbor(neighbor) => targets.speaker.put_neighbor(neighbor),
     }
 }

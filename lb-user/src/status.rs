@@ -9,8 +9,9 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use api::{BfdSession, Counter, FlowTable, HaStatus, Neighbor, NodeStatus, Service, SyncPeer};
+use api::{BfdSession, BfdTiming, Counter, FlowTable, HaStatus, Neighbor, NodeStatus, Service, SyncPeer};
 
+use crate::bfd_thread::ThreadReport;
 use crate::bgp_driver::Refused;
 use crate::desired::{Protocol, ServiceKey};
 use crate::handoff::{Fold, Handoff};
@@ -57,13 +58,23 @@ pub struct ServiceCounters {
     pub bytes: u64,
 }
 
-/// How well the BFD thread keeps its deadlines.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// The BFD thread as a whole.
+#[derive(Clone, Debug, Default)]
 pub struct BfdThread {
-    /// It runs under SCHED_FIFO; otherwise it fell back to the ordinary scheduler.
-    pub realtime: bool,
-    /// Latest wake-up after a deadline since the start.
-    pub lateness_max: Duration,
+    pub thread: ThreadReport,
+    /// Of all sessions, and of packets that belong to none.
+    pub discards: bfd::Discards,
+}
+
+/// What the configuration and operators say about a BFD session.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct BfdConfigured {
+    /// Who needs it.
+    pub users: Vec<String>,
+    /// What an operator has set.
+    pub overridden: Option<BfdTiming>,
+    /// False: an operator has taken it down.
+    pub enabled: bool,
 }
 
 /// What each driver publishes.
@@ -85,6 +96,8 @@ pub struct Board {
     /// By the BFD thread.
     pub bfd: Slot<Vec<BfdSession>>,
     pub bfd_thread: Slot<BfdThread>,
+    /// By the reconciler, by the name of the session; [`Board::bfd_sessions`] puts the two together.
+    pub bfd_configured: Slot<BTreeMap<String, BfdConfigured>>,
     /// By the failover thread.
     pub ha: Slot<HaStatus>,
     /// By the synchronisation.
@@ -108,6 +121,7 @@ impl Default for StatusBoard {
             bgp_refused: Slot::default(),
             bfd: Slot::default(),
             bfd_thread: Slot::default(),
+            bfd_configured: Slot::default(),
             ha: Slot::default(),
             sync: Slot::default(),
         }))
@@ -136,6 +150,20 @@ impl Board {
             (service.flows, service.packets, service.bytes) = (counted.flows, counted.packets, counted.bytes);
         }
         services
+    }
+
+    /// BFD sessions as they are, with who needs them and what operators have said.
+    pub fn bfd_sessions(&self) -> Vec<BfdSession> {
+        let configured = self.bfd_configured.newest();
+        let mut sessions = self.bfd.newest().as_ref().clone();
+        for session in &mut sessions {
+            let Some(known) = configured.get(session.name()) else {
+                continue;
+            };
+            session.users.clone_from(&known.users);
+            (session.overridden, session.enabled) = (known.overridden, known.enabled);
+        }
+        sessions
     }
 
     /// The node as a whole: what the reconciler says, and a summary of the rest.

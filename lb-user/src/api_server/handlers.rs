@@ -1,6 +1,6 @@
 //! One function for each path: look at the board, answer.
 
-use api::{BfdSession, Event, FlowTable, HaStatus, NodeStatus, Problem, Service, SyncPeer};
+use api::{Event, FlowTable, HaStatus, NodeStatus, Problem, Service, SyncPeer};
 use axum::Json;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
@@ -18,10 +18,6 @@ const FLOWS: usize = 1000;
 
 pub(super) async fn services(State(context): State<Context>) -> Json<Vec<Service>> {
     Json(context.board.services_counted())
-}
-
-pub(super) async fn bfd(State(context): State<Context>) -> Json<Vec<BfdSession>> {
-    Json(context.board.bfd.newest().as_ref().clone())
 }
 
 pub(super) async fn ha(State(context): State<Context>) -> Json<HaStatus> {

@@ -1,12 +1,13 @@
 //! The API on a unix socket: `/v1/...` as JSON, `/metrics` as Prometheus text.
 //!
 //! Reads the status board and the timeline, hands two commands (drain, undrain) to [`Control`], and asks the BGP
-//! driver for what is too much to be published (its tables) or is its to do (neighbours). Whoever may open the
-//! socket may use all of it: the mode of the socket is the access control. Metrics can be read over TCP as well,
-//! from a router that has nothing else.
+//! driver for what is too much to be published (its tables) or is its to do (neighbours), the reconciler for what
+//! lies over the configuration (BFD sessions). Whoever may open the socket may use all of it: the mode of the socket
+//! is the access control. Metrics can be read over TCP as well, from a router that has nothing else.
 //!
 //! Owner: the main runtime. It must never reach into a driver.
 
+mod bfd;
 mod handlers;
 mod neighbors;
 mod problem;
@@ -18,12 +19,13 @@ mod tests;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
 use tokio::net::TcpListener;
 
 pub use socket::bind;
 
 use crate::bgp_driver::BgpHandle;
+use crate::reconciler::ReconcilerHandle;
 use crate::status::StatusBoard;
 use crate::timeline::Timeline;
 
@@ -41,6 +43,7 @@ pub struct Context {
     pub timeline: Timeline,
     pub control: Arc<dyn Control>,
     pub bgp: BgpHandle,
+    pub reconciler: ReconcilerHandle,
 }
 
 /// All of the API.
@@ -53,7 +56,11 @@ pub fn router(context: Context) -> Router {
         .route(api::path::NEIGHBOR_DISABLE, post(neighbors::disable))
         .route(api::path::NEIGHBOR_REFRESH, post(neighbors::refresh))
         .route(api::path::ROUTES, get(routes::routes))
-        .route(api::path::BFD, get(handlers::bfd))
+        .route(api::path::BFD, get(bfd::all))
+        .route(api::path::BFD_SESSION, get(bfd::one).patch(bfd::change))
+        .route(api::path::BFD_OVERRIDE, delete(bfd::reset))
+        .route(api::path::BFD_ENABLE, post(bfd::enable))
+        .route(api::path::BFD_DISABLE, post(bfd::disable))
         .route(api::path::HA, get(handlers::ha))
         .route(api::path::FLOWS, get(handlers::flows))
         .route(api::path::SYNC, get(handlers::sync))

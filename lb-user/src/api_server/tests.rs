@@ -9,7 +9,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 
 use super::{Context, Control, bind, serve};
-use crate::status::StatusBoard;
+use crate::reconciler::{self, Command, OrderError, SessionOrder};
+use crate::status::{BfdConfigured, StatusBoard};
 use crate::timeline::Timeline;
 
 struct Deaf;
@@ -19,14 +20,40 @@ impl Control for Deaf {
     fn undrain(&self) {}
 }
 
+/// What the reconciler would do, with one session that exists and one that watches a peer.
+fn obey(orders: &std::sync::mpsc::Receiver<Command>) {
+    while let Ok(command) = orders.recv() {
+        let Command::Session { key, order, done } = command else {
+            return;
+        };
+        let answer = match (key.to_string().as_str(), order) {
+            ("10.0.11.1", SessionOrder::Change(change)) if change.multiplier == Some(0) => {
+                Err(OrderError::Invalid {
+                    field: "multiplier",
+                    reason: "must be 1 to 255".to_owned(),
+                })
+            }
+            ("10.0.2.12", SessionOrder::Disable { force: false }) => {
+                Err(OrderError::Elects(key, "lb2".to_owned()))
+            }
+            ("10.0.11.1" | "fe80::1%eth1" | "10.0.2.12", _) => Ok(()),
+            _ => Err(OrderError::NoSession(key)),
+        };
+        let _ = done.send(answer);
+    }
+}
+
 fn start(directory: &Path) -> (PathBuf, StatusBoard) {
     let board = StatusBoard::new();
+    let (reconciler, orders) = reconciler::commands();
+    std::thread::spawn(move || obey(&orders));
     let context = Context {
         board: board.clone(),
         timeline: Timeline::new(),
         control: Arc::new(Deaf),
         // Nobody serves it: as if the thread had ended.
         bgp: crate::bgp_driver::channel().0,
+        reconciler,
     };
     let path = directory.join("run/batond.sock");
     let listener = bind(&path, 0o600).unwrap();
@@ -36,8 +63,15 @@ fn start(directory: &Path) -> (PathBuf, StatusBoard) {
 
 /// Status code, head and body of the answer.
 async fn request(socket: &Path, method: &str, target: &str) -> (u16, String, String) {
+    request_with(socket, method, target, "").await
+}
+
+async fn request_with(socket: &Path, method: &str, target: &str, body: &str) -> (u16, String, String) {
     let mut stream = UnixStream::connect(socket).await.unwrap();
-    let request = format!("{method} {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+    let length = body.len();
+    let request = format!(
+        "{method} {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{body}"
+    );
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.unwrap();
@@ -96,6 +130,120 @@ async fn refusals_are_problems_that_name_the_field() {
 }
 
 #[tokio::test]
+async fn orders_about_bfd_sessions_are_answered_with_what_is_wrong() {
+    let directory = tempfile::tempdir().unwrap();
+    let (socket, board) = start(directory.path());
+    board.bfd.publish(vec![BfdSession {
+        session: "10.9.9.9%eth3".into(),
+        remote: "10.9.9.9".into(),
+        unsolicited: true,
+        ..BfdSession::default()
+    }]);
+    let session = "/v1/bfd/10.0.11.1";
+    for (method, target, body, status, field) in [
+        ("PATCH", session, "", 400, "body"),
+        ("PATCH", session, "[]", 400, "body"),
+        (
+            "PATCH",
+            session,
+            r#"{"transmit_interval_us": "100ms"}"#,
+            400,
+            "transmit_interval_us",
+        ),
+        (
+            "PATCH",
+            session,
+            r#"{"receive_interval_us": -1}"#,
+            400,
+            "receive_interval_us",
+        ),
+        ("PATCH", session, r#"{"multiplier": 256}"#, 400, "multiplier"),
+        ("PATCH", session, r#"{"interval": 1}"#, 400, "interval"),
+        (
+            "PATCH",
+            "/v1/bfd/10.0.11.2",
+            r#"{"multiplier": 2}"#,
+            404,
+            "session",
+        ),
+        (
+            "PATCH",
+            "/v1/bfd/nonsense",
+            r#"{"multiplier": 2}"#,
+            404,
+            "session",
+        ),
+        (
+            "PATCH",
+            "/v1/bfd/10.9.9.9%25eth3",
+            r#"{"multiplier": 2}"#,
+            409,
+            "session",
+        ),
+        ("DELETE", "/v1/bfd/10.0.11.2/override", "", 404, "session"),
+        ("DELETE", session, "", 405, "method"),
+        ("POST", "/v1/bfd/10.0.2.12/disable", "", 409, "force"),
+        ("POST", "/v1/bfd/10.0.2.12/disable?forced=1", "", 400, "query"),
+        ("GET", "/v1/bfd/10.0.11.1/enable", "", 405, "method"),
+        ("GET", "/v1/bfd/10.0.11.1", "", 404, "session"),
+    ] {
+        let (code, _, answer) = request_with(&socket, method, target, body).await;
+        let problem: Problem = serde_json::from_str(&answer).unwrap();
+        assert_eq!(
+            (code, problem.field.as_deref()),
+            (status, Some(field)),
+            "{method} {target} {body}: {answer}"
+        );
+    }
+    for (method, target, body) in [
+        (
+            "PATCH",
+            session,
+            r#"{"transmit_interval_us": 100000, "receive_interval_us": null, "multiplier": 2}"#,
+        ),
+        ("PATCH", "/v1/bfd/fe80::1%25eth1", r#"{"multiplier": 2}"#),
+        ("DELETE", "/v1/bfd/10.0.11.1/override", ""),
+        ("POST", "/v1/bfd/10.0.2.12/disable?force=true", ""),
+        ("POST", "/v1/bfd/10.0.11.1/enable", ""),
+    ] {
+        let (code, _, answer) = request_with(&socket, method, target, body).await;
+        assert_eq!((code, answer.as_str()), (204, ""), "{method} {target} {body}");
+    }
+}
+
+#[tokio::test]
+async fn a_session_is_shown_with_what_is_said_about_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let (socket, board) = start(directory.path());
+    board.bfd.publish(vec![BfdSession {
+        session: "fe80::1%eth1".into(),
+        remote: "fe80::1".into(),
+        interface: "eth1".into(),
+        ..BfdSession::default()
+    }]);
+    let configured = BfdConfigured {
+        users: vec!["neighbor eth1".into()],
+        overridden: Some(api::BfdTiming {
+            multiplier: Some(2),
+            ..api::BfdTiming::default()
+        }),
+        enabled: false,
+    };
+    board
+        .bfd_configured
+        .publish([("fe80::1%eth1".to_owned(), configured)].into());
+    let (code, _, body) = request(&socket, "GET", "/v1/bfd/fe80::1%25eth1").await;
+    assert_eq!(code, 200, "{body}");
+    let session: BfdSession = serde_json::from_str(&body).unwrap();
+    assert_eq!(session.users, ["neighbor eth1"]);
+    assert_eq!(session.overridden.unwrap().multiplier, Some(2));
+    assert!(
+        !session.enabled && body.contains(r#""overridden":{"multiplier":2}"#),
+        "{body}"
+    );
+}
+
+#[tokio::test]
 #[allow(clippy::too_many_lines, reason = "a table")]
 async fn metrics_show_every_part() {
     let directory = tempfile::tempdir().unwrap();
@@ -118,6 +266,26 @@ async fn metrics_show_every_part() {
         remote: "10.0.11.1".into(),
         state: "down".into(),
         detection_time_us: 150_000,
+        held: 3,
+        echo: api::BfdEcho {
+            round_trip_us: Some(250),
+            ..api::BfdEcho::default()
+        },
+        receive_jitter: api::Delays {
+            count: 3,
+            sum_us: 1500,
+            buckets: vec![
+                api::DelayBucket {
+                    at_most_us: 100,
+                    count: 2,
+                },
+                api::DelayBucket {
+                    at_most_us: 5000,
+                    count: 3,
+                },
+            ],
+            ..api::Delays::default()
+        },
         ..BfdSession::default()
     }]);
     let instance = HaInstance {
@@ -146,6 +314,14 @@ async fn metrics_show_every_part() {
         "baton_build_info{version=\"0.1.0\"} 1",
         "baton_bfd_detection_time_seconds{remote=\"10.0.11.1\"} 0.15",
         "baton_bfd_session_up{remote=\"10.0.11.1\"} 0",
+        "baton_bfd_held_returns_total{remote=\"10.0.11.1\"} 3",
+        "baton_bfd_echo_round_trip_seconds{remote=\"10.0.11.1\"} 0.00025",
+        "baton_bfd_receive_jitter_seconds_bucket{remote=\"10.0.11.1\",le=\"0.0001\"} 2",
+        "baton_bfd_receive_jitter_seconds_bucket{remote=\"10.0.11.1\",le=\"+Inf\"} 3",
+        "baton_bfd_receive_jitter_seconds_sum{remote=\"10.0.11.1\"} 0.0015",
+        "baton_bfd_scheduling{policy=\"unknown\"} 1",
+        "baton_bfd_discards_total{reason=\"authentication-digest\"} 0",
+        "baton_bfd_wakeup_lateness_seconds_count 0",
         "baton_bgp_established{neighbor=\"10.0.11.1\"} 1",
         "baton_bgp_updates_total{direction=\"out\",neighbor=\"10.0.11.1\"} 7",
         "baton_bgp_state{neighbor=\"10.0.11.1\",state=\"established\"} 1",

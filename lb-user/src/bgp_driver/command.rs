@@ -1,12 +1,10 @@
 //! What the speaker is told and asked, and the handle to do so.
 
-use std::net::IpAddr;
-
 use bgp::{Announcement, Direction, Families, Preference, RouteQuery, RouteStatus};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::apply::{self, ApplyError};
-use crate::desired::{Neighbor, NeighborKey, SpeakerSettings};
+use crate::desired::{Neighbor, NeighborKey, SessionKey, SpeakerSettings};
 
 /// Where the answer to a command goes.
 pub type Answer<T> = oneshot::Sender<Result<T, CommandError>>;
@@ -39,9 +37,9 @@ pub enum Command {
         instance: u32,
         preference: Preference,
     },
-    /// BFD towards the neighbour with this address.
+    /// The BFD session with a neighbour is usable, or no longer.
     Bfd {
-        remote: IpAddr,
+        session: SessionKey,
         up: bool,
     },
     /// Ends an administrative shutdown, or the idle hold after too many prefixes.

@@ -1,13 +1,14 @@
 //! The loop around the speaker: inputs in, outputs executed at once and in order.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use bgp::{BfdMode, ConnectionId, Input, Output, PeerId, RouteQuery, RouteStatus, Speaker};
 use tokio::sync::{mpsc, oneshot};
 
 use super::authentication::Dropped;
+use super::bfd::Bfd;
 use super::command::{Answer, CommandError, NamedRoute};
 use super::connection::{Connection, Ends, READ, SocketEvent};
 use super::imported::{self, Imported, NextHop};
@@ -31,8 +32,7 @@ pub(super) struct Driver {
     pub(super) listeners: Listeners,
     pub(super) neighbors: Neighbors,
     watches: Watches,
-    /// The last word of BFD by address; it may come before the neighbour does.
-    verdicts: BTreeMap<IpAddr, bool>,
+    pub(super) bfd: Bfd,
     pub(super) connections: BTreeMap<ConnectionId, Connection>,
     /// Ended while something was sent over them; the speaker has to hear of it.
     pub(super) lost: Vec<ConnectionId>,
@@ -69,7 +69,7 @@ impl Driver {
             listeners: Listeners::none(),
             neighbors: Neighbors::default(),
             watches: Watches::default(),
-            verdicts: BTreeMap::new(),
+            bfd: Bfd::new(setup.found),
             connections: BTreeMap::new(),
             lost: Vec::new(),
             backlogged: BTreeSet::new(),
@@ -143,6 +143,13 @@ impl Driver {
             }
             if let Some(connection) = self.lost.pop() {
                 self.speaker.handle(Instant::now(), Input::Closed { connection });
+            } else if let Some((peer, up)) = self.bfd.due.pop() {
+                let verdict = if up {
+                    Input::BfdUp(peer)
+                } else {
+                    Input::BfdDown(peer)
+                };
+                self.speaker.handle(Instant::now(), verdict);
             } else if let Some((connection, waiting)) = self.next_backlog() {
                 let backlog = Input::Backlog { connection, waiting };
                 self.speaker.handle(Instant::now(), backlog);
@@ -167,6 +174,8 @@ impl Driver {
             Command::PutSettings(settings) => {
                 self.neighbors.set_templates(&settings.dynamic);
                 self.guests_changed = true;
+                let guests: Vec<PeerId> = self.neighbors.guests_present().collect();
+                guests.into_iter().for_each(|id| self.look_for_session(id));
                 self.handle(Input::SetLadders(settings.ladders));
                 self.handle(Input::SetDynamic(settings.dynamic));
                 if let Some(wanted) = self.monitors.set(&settings.monitors) {
@@ -176,7 +185,7 @@ impl Driver {
             Command::RemoveNeighbor(key) => self.remove_neighbor(&key),
             Command::SetAnnouncements(announcements) => self.handle(Input::SetAnnouncements(announcements)),
             Command::SetRole { instance, preference } => self.handle(Input::SetRole { instance, preference }),
-            Command::Bfd { remote, up } => self.bfd(remote, up),
+            Command::Bfd { session, up } => self.judge(session, up),
             Command::Enable { neighbor, done } => self.for_neighbor(&neighbor, done, Self::enable),
             Command::Disable {
                 neighbor,
@@ -221,12 +230,12 @@ impl Driver {
     }
 
     fn put_neighbor(&mut self, neighbor: Neighbor) {
-        let address = neighbor.key.address();
         let (id, lost_bfd) = self.neighbors.put(neighbor);
-        if let Some(address) = address.filter(|_| lost_bfd) {
-            self.verdicts.remove(&address);
+        if lost_bfd {
+            self.forget_verdict(id);
         }
         self.settle(id);
+        self.look_for_session(id);
         if lost_bfd {
             self.handle(Input::BfdForgotten(id));
         }
@@ -245,7 +254,8 @@ impl Driver {
         self.guests_changed = true;
         let id = told.id;
         let bfd = told.config.bfd != BfdMode::Off;
-        let verdict = self.verdicts.get(&told.config.address).copied().filter(|_| bfd);
+        let verdict = self.verdict(id).filter(|_| bfd);
+        self.look_for_session(id);
         self.handle(Input::AddPeer(id, Box::new(told.config)));
         if let Some(communication) = told.disabled {
             self.handle(Input::Disable {
@@ -261,26 +271,14 @@ impl Driver {
     }
 
     fn remove_neighbor(&mut self, key: &NeighborKey) {
-        if let Some(address) = key.address() {
-            self.verdicts.remove(&address);
+        let known = self.neighbors.named().find(|(known, _)| *known == key);
+        if let Some(id) = known.map(|(_, peer)| peer.id) {
+            self.forget_verdict(id);
         }
         if let Some(peer) = self.neighbors.remove(key) {
             self.guests_changed = true;
+            self.look_for_session(peer.id);
             self.handle(Input::RemovePeer(peer.id));
-        }
-    }
-
-    fn bfd(&mut self, remote: IpAddr, up: bool) {
-        // Sessions are those of the configuration: this does not grow beyond it.
-        self.verdicts.insert(remote, up);
-        let judged: Vec<PeerId> = self
-            .neighbors
-            .named()
-            .filter(|(key, peer)| key.address() == Some(remote) && peer.config.bfd != BfdMode::Off)
-            .map(|(_, peer)| peer.id)
-            .collect();
-        for id in judged {
-            self.handle(if up { Input::BfdUp(id) } else { Input::BfdDown(id) });
         }
     }
 
@@ -389,7 +387,7 @@ impl Driver {
                 peer,
                 address,
                 present,
-            } => self.neighbors.dynamic(peer, address, present),
+            } => self.guest(peer, address, present),
             Output::Routes(changes) => {
                 if let Some(routes) = &self.routes {
                     routes.kernel.apply(changes);
@@ -414,9 +412,11 @@ impl Driver {
     fn session_changed(&mut self, id: PeerId, established: bool) {
         self.changed = true;
         self.neighbors.set_note(id, None);
-        let key = self.neighbors.key(id);
-        if let Some(address) = key.and_then(NeighborKey::address) {
-            (self.established)(address, established);
+        // Guests come and go: they say nothing about the way to the clients.
+        if self.neighbors.key(id).is_some()
+            && let Some(session) = self.neighbors.session(id)
+        {
+            (self.established)(session, established);
         }
     }
 }
@@ -432,6 +432,7 @@ async fn until(deadline: Option<Instant>) {
 mod tests {
     use bgp::{BfdState, PeerConfig, SpeakerConfig};
     use std::io;
+    use std::net::IpAddr;
     use tokio::net::TcpStream;
 
     use crate::timeline::Timeline;
@@ -443,6 +444,7 @@ mod tests {
             speaker: SpeakerConfig::new(65001, std::net::Ipv4Addr::new(10, 0, 0, 1), 1),
             listen: Vec::new(),
             established: Box::new(|_, _| ()),
+            found: Box::new(|_, _| ()),
             timeline: Timeline::new(),
             board: StatusBoard::new(),
         };
@@ -473,17 +475,21 @@ mod tests {
             }))
         };
         let state = |driver: &Driver| driver.speaker.peers()[0].bfd;
-        driver.command(Command::Bfd { remote, up: true });
+        let verdict = |up| Command::Bfd {
+            session: remote.into(),
+            up,
+        };
+        driver.command(verdict(true));
         driver.command(put(true));
         assert_eq!(state(&driver), BfdState::Up);
-        driver.command(Command::Bfd { remote, up: false });
+        driver.command(verdict(false));
         assert_eq!(state(&driver), BfdState::Down);
         // So does one that was without BFD for a while.
         driver.command(put(false));
         assert_eq!(state(&driver), BfdState::Unknown);
         driver.command(put(true));
         assert_eq!(state(&driver), BfdState::Unknown);
-        driver.command(Command::Bfd { remote, up: true });
+        driver.command(verdict(true));
         assert_eq!(state(&driver), BfdState::Up);
         // A neighbour that was removed starts anew.
         driver.command(Command::RemoveNeighbor(remote.into()));

@@ -12,6 +12,7 @@
 //! arrived, then the timer, so that a late thread does not take its own lateness for a silent neighbour.
 
 mod authentication;
+mod bfd;
 mod budget;
 mod command;
 mod connect;
@@ -30,7 +31,7 @@ mod status;
 mod unnumbered;
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::thread::{self, JoinHandle};
 
 use bgp::SpeakerConfig;
@@ -38,12 +39,17 @@ use tokio::sync::mpsc;
 
 pub use self::command::{Answer, BgpHandle, Command, CommandError, NamedRoute, channel};
 pub use self::listener::Refused;
+use crate::desired::{Found, SessionKey};
 use crate::realtime;
 use crate::status::StatusBoard;
 use crate::timeline::Timeline;
 
-/// Is told when the session to a neighbour is established and when it ends; must not block.
-pub type EstablishedSink = Box<dyn FnMut(IpAddr, bool) + Send>;
+/// Is told when the session to a neighbour is established and when it ends; must not block. The neighbour is named as
+/// its BFD session would be.
+pub type EstablishedSink = Box<dyn FnMut(SessionKey, bool) + Send>;
+
+/// Is told when a neighbour with BFD, whose address is not in the configuration, comes and goes; must not block.
+pub type FoundSink = Box<dyn FnMut(Found, bool) + Send>;
 
 /// What the driver needs to start.
 pub struct Setup {
@@ -51,6 +57,7 @@ pub struct Setup {
     /// Where to listen; empty: nowhere.
     pub listen: Vec<SocketAddr>,
     pub established: EstablishedSink,
+    pub found: FoundSink,
     pub timeline: Timeline,
     pub board: StatusBoard,
 }

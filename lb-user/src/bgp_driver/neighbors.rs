@@ -12,7 +12,7 @@ use nix::net::if_::if_nametoindex;
 
 use super::guests::{Guest, Guests, host, scope};
 use super::unnumbered::{Heard, Link};
-use crate::desired::{Neighbor, NeighborKey};
+use crate::desired::{Found, Neighbor, NeighborKey, SessionKey};
 use crate::router_advertisement::Router;
 
 /// A neighbour with a name.
@@ -212,6 +212,59 @@ impl Neighbors {
             })
         };
         self.named.values().find(at).map(|peer| peer.id)
+    }
+
+    /// How the BFD session with a neighbour is named, whether it has one or not; `None` while its address is not known.
+    pub(super) fn session(&self, id: PeerId) -> Option<SessionKey> {
+        if let Some(address) = self.dynamic.get(&id) {
+            return Some((*address).into());
+        }
+        let (key, peer) = self.named.iter().find(|(_, peer)| peer.id == id)?;
+        let interface = match key {
+            NeighborKey::Address(_) => peer.config.transport.interface.as_deref(),
+            NeighborKey::LinkLocal(_, interface) | NeighborKey::Interface(interface) => {
+                Some(interface.as_str())
+            }
+        };
+        let address = key
+            .address()
+            .or_else(|| peer.told.as_ref().ok().map(|config| config.address))?;
+        Some(SessionKey::new(address, interface))
+    }
+
+    /// Those with BFD.
+    pub(super) fn watched(&self) -> impl Iterator<Item = PeerId> {
+        let named = self.named.values();
+        let named = named
+            .filter(|peer| peer.config.bfd != BfdMode::Off)
+            .map(|peer| peer.id);
+        let dynamic = self.dynamic.iter().filter(|(_, address)| {
+            let template = self.template(**address);
+            template.is_some_and(|template| template.bfd != BfdMode::Off)
+        });
+        named.chain(dynamic.map(|(id, _)| *id))
+    }
+
+    /// What the configuration does not know of a neighbour with BFD.
+    pub(super) fn found(&self, id: PeerId) -> Option<Found> {
+        if !self.watched().any(|watched| watched == id) {
+            return None;
+        }
+        if let Some(address) = self.dynamic.get(&id) {
+            return Some(Found::Guest(*address));
+        }
+        let NeighborKey::Interface(interface) = self.key(id)? else {
+            return None;
+        };
+        Some(Found::Router {
+            interface: interface.clone(),
+            address: self.told(id)?.address,
+        })
+    }
+
+    /// Those of a prefix, while they are there.
+    pub(super) fn guests_present(&self) -> impl Iterator<Item = PeerId> {
+        self.dynamic.keys().copied()
     }
 
     /// The interfaces of neighbours that have no address in the configuration.

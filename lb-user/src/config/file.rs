@@ -9,11 +9,16 @@ use serde::Deserialize;
 use toml::Spanned;
 
 mod announce;
+mod bfd;
 mod bgp;
 mod ladder;
 mod policy;
 
 pub(super) use announce::Announce;
+pub(super) use bfd::{
+    Algorithm as BfdAlgorithm, Bfd, HoldDown as BfdHoldDown, Key as BfdKey, Session as BfdSession,
+    Settings as BfdSettings, Unsolicited as BfdUnsolicited,
+};
 pub(super) use bgp::{AoKey, Bgp, Family, GracefulRestart, MaxPrefixes, Neighbor, Role};
 pub(super) use ladder::{Ladder, Rung};
 pub(super) use policy::{Action, Matches, Origin, Policy, PreferenceName, Rule as PolicyRule, Sets};
@@ -85,22 +90,6 @@ fn pin_dir() -> Spanned<PathBuf> {
     unplaced("/sys/fs/bpf/baton".into())
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
-pub(super) struct Bfd {
-    pub(super) interval: Spanned<Time>,
-    pub(super) multiplier: Spanned<u32>,
-}
-
-impl Default for Bfd {
-    fn default() -> Self {
-        Bfd {
-            interval: unplaced(Time::milliseconds(30)),
-            multiplier: unplaced(5),
-        }
-    }
-}
-
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub(super) struct Ha {
@@ -114,6 +103,7 @@ pub(super) struct HaPeer {
     pub(super) name: Spanned<Name>,
     pub(super) address: Spanned<IpAddr>,
     pub(super) local: Spanned<IpAddr>,
+    pub(super) bfd_profile: Option<Spanned<Name>>,
 }
 
 #[derive(Debug, Deserialize)]

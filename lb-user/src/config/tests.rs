@@ -1,5 +1,6 @@
 //! Every rule of the configuration: what is refused, where, and with which words.
 
+mod bfd;
 mod bgp;
 mod documents;
 
@@ -147,9 +148,24 @@ fn the_sample_is_valid_and_so_are_its_comments() {
     let uncommented = parse("sample", &all.join("\n")).unwrap_or_else(|error| panic!("{error}"));
     // Comments show defaults, but for the few that have none.
     assert_eq!(uncommented.fixed.datapath, sample.fixed.datapath);
+    let peer = "10.0.2.12".parse().unwrap();
+    let (shown, plain) = (&uncommented.sessions[&peer], &sample.sessions[&peer]);
+    let mut parameters = shown.parameters.clone();
+    // Of a profile that the sample only shows.
+    assert!(parameters.keys.take().is_some());
+    (parameters.demand, parameters.echo) = (None, plain.parameters.echo);
+    assert_eq!(parameters, plain.parameters);
     assert_eq!(
-        uncommented.sessions[&"10.0.2.12".parse().unwrap()],
-        sample.sessions[&"10.0.2.12".parse().unwrap()]
+        (shown.local, shown.hops, shown.role),
+        (plain.local, plain.hops, plain.role)
+    );
+    assert_eq!(
+        (
+            uncommented.sessions.len(),
+            uncommented.unsolicited.len(),
+            uncommented.awaited.dynamic.len()
+        ),
+        (sample.sessions.len() + 1, 1, 1)
     );
     assert_eq!(uncommented.services, sample.services);
     let key = crate::desired::NeighborKey::named("10.0.11.1");
@@ -220,7 +236,7 @@ const REFUSED: &[Row] = &[
         "interval = \"30ms\"",
         "intervall = \"30ms\"",
         0,
-        "unknown field `intervall`, expected `interval` or `multiplier`",
+        "unknown field `intervall`, expected one of `interval`, `transmit-interval`",
     ),
     (
         "multiplier = 5",

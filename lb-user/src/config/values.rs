@@ -1,5 +1,6 @@
 //! Texts with a grammar of their own inside the file.
 
+mod bfd;
 mod bgp;
 mod route;
 
@@ -9,6 +10,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, de};
 
+pub(super) use self::bfd::OrOff;
 pub(super) use self::bgp::{BfdWord, Hold, NeighborAddress, Password, RemoteAs};
 pub(super) use self::route::{AsPathText, CommunityText, NextHopText, Prefix, PrefixText};
 
@@ -32,10 +34,6 @@ pub(super) struct Time(pub(super) Duration);
 impl Time {
     pub(super) fn seconds(seconds: u64) -> Self {
         Time(Duration::from_secs(seconds))
-    }
-
-    pub(super) fn milliseconds(milliseconds: u64) -> Self {
-        Time(Duration::from_millis(milliseconds))
     }
 
     fn parse(text: &str) -> Result<Self, String> {

@@ -5,7 +5,6 @@
 //! configuration again. The data path stays pinned and goes on forwarding in every case.
 
 use std::io;
-use std::sync::mpsc::Sender;
 use std::time::Duration;
 
 use sd_notify::NotifyState;
@@ -14,7 +13,7 @@ use tracing::{info, warn};
 
 use super::Running;
 use crate::failover::Drained;
-use crate::reconciler;
+use crate::reconciler::Command;
 
 /// Above the limits of the election, in case its thread is gone.
 const DRAIN: Duration = Duration::from_secs(30);
@@ -40,11 +39,7 @@ impl Signals {
     }
 
     /// Serves until asked to stop; then drains. `Err` names a thread that ended by itself.
-    pub(super) async fn serve(
-        mut self,
-        running: &Running,
-        reconciler: &Sender<reconciler::Command>,
-    ) -> Result<(), &'static str> {
+    pub(super) async fn serve(mut self, running: &Running) -> Result<(), &'static str> {
         let mut watch = tokio::time::interval(WATCH);
         loop {
             tokio::select! {
@@ -52,7 +47,7 @@ impl Signals {
                 _ = self.interrupt.recv() => break,
                 _ = self.hangup.recv() => {
                     info!("SIGHUP: reading the configuration again");
-                    let _ = reconciler.send(reconciler::Command::Reload);
+                    running.reconciler.send(Command::Reload);
                 }
                 _ = watch.tick() => {
                     if let Some(ended) = running.ended_thread() {
@@ -64,7 +59,7 @@ impl Signals {
         notify(&[NotifyState::Stopping, NotifyState::Status("draining")]);
         self.drain(running).await;
         running.withdraw(CEASE).await;
-        let _ = reconciler.send(reconciler::Command::Stop);
+        running.reconciler.send(Command::Stop);
         Ok(())
     }
 

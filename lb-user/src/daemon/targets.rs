@@ -1,22 +1,79 @@
 //! The drivers as the reconciler sees them, where one change concerns two of them.
 
+use std::collections::BTreeMap;
+
 use crate::api_server::Control;
-use crate::apply::{ApplyError, Speaker};
+use crate::apply::{ApplyError, EchoReflector, Speaker};
 use crate::bgp_driver::BgpHandle;
-use crate::desired::{Neighbor, NeighborKey, SpeakerSettings};
+use crate::desired::{Found, Neighbor, NeighborKey, SessionKey, SpeakerSettings};
 use crate::failover::{Command, FailoverHandle};
+use crate::reconciler::{self, ReconcilerHandle};
 
 /// A neighbour is a matter of BGP and of the verdict on the uplink.
 pub(super) struct Neighbors {
-    pub(super) bgp: BgpHandle,
-    pub(super) failover: FailoverHandle,
+    bgp: BgpHandle,
+    failover: FailoverHandle,
+    /// How the failover thread was told of each.
+    sessions: BTreeMap<NeighborKey, SessionKey>,
+}
+
+impl Neighbors {
+    pub(super) fn new(bgp: BgpHandle, failover: FailoverHandle) -> Self {
+        Neighbors {
+            bgp,
+            failover,
+            sessions: BTreeMap::new(),
+        }
+    }
+}
+
+/// Somebody whom only BGP has found: a matter of BFD, and as a router of the verdict on the uplink.
+pub(super) fn found(
+    reconciler: ReconcilerHandle,
+    failover: FailoverHandle,
+) -> impl FnMut(Found, bool) + Send + 'static {
+    move |neighbour, present| {
+        if let Found::Router { .. } = neighbour {
+            let session = neighbour.session();
+            failover.send(match present {
+                true => Command::PutNeighbour {
+                    neighbour: session,
+                    bfd: true,
+                },
+                false => Command::RemoveNeighbour(session),
+            });
+        }
+        reconciler.send(reconciler::Command::Found { neighbour, present });
+    }
+}
+
+/// Until the data path returns Echo packets, no peer is told to send any.
+pub(super) struct NoReflector;
+
+impl EchoReflector for NoReflector {
+    fn existing(&mut self) -> Result<Vec<SessionKey>, ApplyError> {
+        Ok(Vec::new())
+    }
+
+    fn put_echo_peer(&mut self, _: &SessionKey) -> Result<(), ApplyError> {
+        Err(ApplyError::new("the data path does not return Echo packets"))
+    }
+
+    fn remove_echo_peer(&mut self, _: &SessionKey) -> Result<(), ApplyError> {
+        Ok(())
+    }
 }
 
 impl Speaker for Neighbors {
     fn put_neighbor(&mut self, neighbor: &Neighbor) -> Result<(), ApplyError> {
-        if let Some(address) = neighbor.key.address() {
+        if let Some(neighbour) = neighbor.session() {
             let bfd = neighbor.peer.bfd != bgp::BfdMode::Off;
-            self.failover.send(Command::PutNeighbour { address, bfd });
+            // It may have been reached by another interface before.
+            let before = self.sessions.insert(neighbor.key.clone(), neighbour.clone());
+            if let Some(before) = before.filter(|before| *before != neighbour) {
+                self.failover.send(Command::RemoveNeighbour(before));
+            }
+            self.failover.send(Command::PutNeighbour { neighbour, bfd });
         }
         self.bgp.put_neighbor(neighbor)
     }
@@ -26,8 +83,8 @@ impl Speaker for Neighbors {
     }
 
     fn remove_neighbor(&mut self, key: &NeighborKey) -> Result<(), ApplyError> {
-        if let Some(address) = key.address() {
-            self.failover.send(Command::RemoveNeighbour(address));
+        if let Some(neighbour) = self.sessions.remove(key) {
+            self.failover.send(Command::RemoveNeighbour(neighbour));
         }
         self.bgp.remove_neighbor(key)
     }

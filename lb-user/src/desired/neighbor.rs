@@ -3,6 +3,8 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
+use super::SessionKey;
+
 /// How a neighbour is named in the configuration, the API and the CLI.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum NeighborKey {
@@ -59,8 +61,21 @@ impl fmt::Display for NeighborKey {
 pub struct Neighbor {
     pub key: NeighborKey,
     /// The driver fills in the scope of a link-local address, and the address where the key does not have it.
-    /// If `peer.bfd` is on, its BFD session is in [`super::Desired::sessions`] under its address.
+    /// If `peer.bfd` is on, its BFD session is in [`super::Desired::sessions`], or awaited while its address is not known.
     pub peer: bgp::PeerConfig,
+}
+
+impl Neighbor {
+    /// How its BFD session is named, if it has one; `None` while its address is not known.
+    pub fn session(&self) -> Option<SessionKey> {
+        let interface = match &self.key {
+            NeighborKey::Address(_) => self.peer.transport.interface.as_deref(),
+            NeighborKey::LinkLocal(_, interface) | NeighborKey::Interface(interface) => {
+                Some(interface.as_str())
+            }
+        };
+        Some(SessionKey::new(self.key.address()?, interface))
+    }
 }
 
 /// What concerns all neighbours.

@@ -16,6 +16,7 @@ pub mod frames;
 pub mod holder;
 mod inbox;
 pub mod interfaces;
+mod news;
 pub mod packet_socket;
 mod status;
 mod thread;
@@ -36,7 +37,7 @@ use self::inbox::{Entrance, Queues};
 use crate::apply::{self, ApplyError};
 use crate::bfd_thread::Change;
 use crate::bgp_driver::BgpHandle;
-use crate::desired::{Desired, HaPeer, Instance};
+use crate::desired::{Desired, HaPeer, Instance, Neighbor, SessionKey};
 use crate::realtime;
 use crate::status::StatusBoard;
 use crate::timeline::Timeline;
@@ -44,7 +45,7 @@ use crate::timeline::Timeline;
 /// What the thread is told.
 #[derive(Debug)]
 pub enum Command {
-    /// A BFD session changed its state.
+    /// Something has happened to a BFD session.
     Bfd(Change),
     /// A hello of a peer, as it came over the synchronisation.
     PeerHello(Vec<u8>),
@@ -62,15 +63,16 @@ pub enum Command {
     },
     /// VIPs of an earlier run that are VIPs no longer; they may still be addresses of an interface.
     RemoveVips(Vec<IpAddr>),
-    /// A neighbour, and whether BFD watches it, which then tells whether there is an uplink.
+    /// A neighbour, named as its BFD session would be, and whether BFD watches it, which then tells whether there is an
+    /// uplink.
     PutNeighbour {
-        address: IpAddr,
+        neighbour: SessionKey,
         bfd: bool,
     },
-    RemoveNeighbour(IpAddr),
+    RemoveNeighbour(SessionKey),
     /// The BGP session to a neighbour is established, or no longer.
     Established {
-        neighbour: IpAddr,
+        neighbour: SessionKey,
         established: bool,
     },
     /// BFD and the synchronisation run.
@@ -179,7 +181,7 @@ pub struct Setup {
     pub peers: Vec<HaPeer>,
     pub instances: Vec<Instance>,
     /// The neighbours, and whether BFD watches them.
-    pub neighbours: Vec<(IpAddr, bool)>,
+    pub neighbours: Vec<(SessionKey, bool)>,
     /// The links of the data path.
     pub links: Vec<String>,
     pub bgp: BgpHandle,
@@ -191,10 +193,11 @@ pub struct Setup {
 impl Setup {
     /// What of the configuration matters here.
     pub fn new(desired: &Desired, boot: u64, bgp: BgpHandle, hello: HelloSink) -> Self {
-        let neighbours = desired.neighbors.iter().filter_map(|(key, known)| {
-            let watched = known.peer.bfd != bgp::BfdMode::Off;
-            key.address().map(|address| (address, watched))
-        });
+        let watched = |known: &Neighbor| known.peer.bfd != bgp::BfdMode::Off;
+        let neighbours = desired
+            .neighbors
+            .values()
+            .filter_map(|known| Some((known.session()?, watched(known))));
         Setup {
             node: desired.fixed.node.name.clone(),
             boot,

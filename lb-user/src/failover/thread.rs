@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use bfd::{Diagnostic, State};
 use ha::{Cause, Election, Hello, Input, InstanceConfig, InstanceId, Liveness, Output, Role, Timing};
 use tokio::sync::oneshot;
 use tracing::{info, warn};
@@ -15,10 +14,10 @@ use super::inbox::Queues;
 use super::interfaces;
 use super::status::{self, Observed};
 use super::uplink::{Uplinks, Verdict};
-use super::{Command, Drained, HelloSink, Setup, StartError, placed_vips};
-use crate::bfd_thread::Change;
+use super::{Command, Drained, HelloSink, Setup, StartError, news, placed_vips};
+use crate::bfd_thread::{Change, News};
 use crate::bgp_driver::{self, BgpHandle};
-use crate::desired::{HaPeer, Instance};
+use crate::desired::{HaPeer, Instance, SessionKey};
 use crate::status::StatusBoard;
 use crate::timeline::{Timeline, moment_of};
 
@@ -38,6 +37,8 @@ pub(super) struct Failover {
     heard: bool,
     /// In the order of the election's ids.
     instances: Vec<Instance>,
+    /// BFD sessions that are up and do not count yet, since when.
+    held: BTreeMap<SessionKey, Instant>,
     /// By the address of the BFD session.
     peers: BTreeMap<IpAddr, HaPeer>,
     announcer: Announcer,
@@ -86,6 +87,7 @@ impl Failover {
             observed: Observed::new(now, &setup.instances),
             instances: setup.instances,
             peers: setup.peers.into_iter().map(|peer| (peer.address, peer)).collect(),
+            held: BTreeMap::new(),
             bgp: setup.bgp,
             hello: setup.hello,
             waiting: Vec::new(),
@@ -160,14 +162,14 @@ impl Failover {
             }
             Command::PutAddresses { instance, placed } => self.put_addresses(&instance, placed),
             Command::RemoveVips(vips) => self.remove_vips(&vips),
-            Command::PutNeighbour { address, bfd } => {
-                self.uplinks.put_neighbour(address, bfd, Instant::now());
+            Command::PutNeighbour { neighbour, bfd } => {
+                self.uplinks.put_neighbour(neighbour, bfd, Instant::now());
             }
-            Command::RemoveNeighbour(address) => self.uplinks.remove_neighbour(address),
+            Command::RemoveNeighbour(neighbour) => self.uplinks.remove_neighbour(&neighbour),
             Command::Established {
                 neighbour,
                 established,
-            } => self.uplinks.set_established(neighbour, established),
+            } => self.uplinks.set_established(&neighbour, established),
             Command::Listening => {
                 self.waits_for_link = Some(Instant::now() + LINK_PATIENCE);
             }
@@ -219,36 +221,49 @@ impl Failover {
     }
 
     fn bfd(&mut self, change: &Change) {
-        let (up, down) = (change.to == State::Up, change.from == State::Up);
-        if up || down {
-            let verdict = if up {
-                Verdict::Up
-            } else if taken_down(change) {
-                Verdict::TakenDown
-            } else {
-                Verdict::Down
-            };
-            self.bfd_verdict(change.remote, verdict);
+        let session = &*change.key;
+        if let Some(verdict) = news::verdict(&change.news) {
+            self.bfd_verdict(session, verdict);
         }
-        self.timeline.record_at(
-            moment_of(change.at),
-            "bfd-state",
-            [
-                ("remote", change.remote.to_string().into()),
-                ("local", change.local.to_string().into()),
-                ("from", word(change.from).into()),
-                ("to", word(change.to).into()),
-                ("diagnostic", change.diagnostic.to_string().into()),
-                ("remote_diagnostic", change.remote_diagnostic.to_string().into()),
-                ("last_packet_ns", change.last_packet.map(moment_of).into()),
-            ],
+        let at = moment_of(change.at);
+        let state = match &change.news {
+            News::State(state) => state,
+            News::Usable => {
+                let since = self.held.remove(session).unwrap_or(change.at);
+                let held = change.at.saturating_duration_since(since);
+                let mut fields = news::session_fields(session);
+                fields.push((
+                    "held_ms",
+                    u64::try_from(held.as_millis()).unwrap_or(u64::MAX).into(),
+                ));
+                self.timeline.record_at(at, "bfd-usable", fields);
+                info!(%session, ?held, "BFD: usable again");
+                return;
+            }
+        };
+        self.timeline
+            .record_at(at, "bfd-state", news::state_fields(session, state));
+        if news::is_held(state) {
+            self.held.insert(session.clone(), change.at);
+            self.timeline
+                .record_at(at, "bfd-flap", news::session_fields(session));
+        } else {
+            self.held.remove(session);
+        }
+        info!(
+            %session,
+            from = news::word(state.from),
+            to = news::word(state.to),
+            usable = state.usable,
+            diagnostic = %state.diagnostic,
+            "BFD"
         );
-        info!(remote = %change.remote, from = %change.from, to = %change.to, diagnostic = %change.diagnostic, "BFD");
     }
 
-    fn bfd_verdict(&mut self, remote: IpAddr, verdict: Verdict) {
+    fn bfd_verdict(&mut self, session: &SessionKey, verdict: Verdict) {
         let up = verdict == Verdict::Up;
-        if let Some(node) = self.peers.get(&remote).map(|peer| peer.name.clone()) {
+        // A peer has one address, on whichever link.
+        if let Some(node) = self.peers.get(&session.remote).map(|peer| peer.name.clone()) {
             let node = node.as_str();
             self.handle(if up {
                 Input::PeerUp { node }
@@ -257,9 +272,10 @@ impl Failover {
             });
         }
         if verdict != Verdict::TakenDown {
-            self.bgp.send(bgp_driver::Command::Bfd { remote, up });
+            let session = session.clone();
+            self.bgp.send(bgp_driver::Command::Bfd { session, up });
         }
-        self.uplinks.set_neighbour(remote, verdict);
+        self.uplinks.set_neighbour(session, verdict);
     }
 
     fn judge_uplink(&mut self, now: Instant) {
@@ -421,14 +437,4 @@ impl Failover {
             .map(|instance| instance.name.clone())
             .unwrap_or_default()
     }
-}
-
-/// The other side took the session down on purpose; what it announces stays good (RFC 5882 section 4.2).
-fn taken_down(change: &Change) -> bool {
-    change.diagnostic == Diagnostic::NeighborSignaledDown
-        && change.remote_diagnostic == Diagnostic::AdministrativelyDown
-}
-
-fn word(state: State) -> String {
-    state.to_string().to_ascii_lowercase()
 }

@@ -6,8 +6,9 @@
 //! taken down on purpose says nothing about the path (RFC 5882 section 4.2): BGP alone tells then.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
 use std::time::{Duration, Instant};
+
+use crate::desired::SessionKey;
 
 /// How long a session may take to come up for the first time.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -52,7 +53,8 @@ pub enum Verdict {
 /// Knows the neighbours and the links; decides nothing else.
 #[derive(Default)]
 pub struct Uplinks {
-    neighbours: BTreeMap<IpAddr, Neighbour>,
+    /// Named as their BFD sessions would be.
+    neighbours: BTreeMap<SessionKey, Neighbour>,
     /// Names of links that are known to be without carrier.
     dark: BTreeSet<String>,
     /// The links of the data path, and whether each has ever had carrier: one that never had is not connected yet.
@@ -61,22 +63,22 @@ pub struct Uplinks {
 
 impl Uplinks {
     /// A neighbour, and whether BFD watches it. What is known of it stays.
-    pub fn put_neighbour(&mut self, address: IpAddr, bfd: bool, now: Instant) {
-        let neighbour = self.neighbours.entry(address).or_default();
+    pub fn put_neighbour(&mut self, neighbour: SessionKey, bfd: bool, now: Instant) {
+        let neighbour = self.neighbours.entry(neighbour).or_default();
         neighbour.bfd = bfd.then(|| neighbour.bfd.unwrap_or(Liveness::Waiting(now + PATIENCE)));
     }
 
-    pub fn remove_neighbour(&mut self, address: IpAddr) {
-        self.neighbours.remove(&address);
+    pub fn remove_neighbour(&mut self, neighbour: &SessionKey) {
+        self.neighbours.remove(neighbour);
     }
 
-    /// The neighbour's BFD session changed. Others than known neighbours are of no interest.
-    pub fn set_neighbour(&mut self, address: IpAddr, verdict: Verdict) {
+    /// A BFD session changed. One that watches no neighbour is of no interest.
+    pub fn set_neighbour(&mut self, session: &SessionKey, verdict: Verdict) {
         let watched = self
             .neighbours
-            .get_mut(&address)
-            .and_then(|known| known.bfd.as_mut());
-        if let Some(liveness) = watched {
+            .iter_mut()
+            .filter(|(known, _)| known.serves(session));
+        for liveness in watched.filter_map(|(_, known)| known.bfd.as_mut()) {
             *liveness = match verdict {
                 Verdict::Up => Liveness::Up,
                 Verdict::Down => Liveness::Down,
@@ -86,8 +88,8 @@ impl Uplinks {
     }
 
     /// The neighbour's BGP session is established, or no longer.
-    pub fn set_established(&mut self, address: IpAddr, established: bool) {
-        if let Some(neighbour) = self.neighbours.get_mut(&address) {
+    pub fn set_established(&mut self, neighbour: &SessionKey, established: bool) {
+        if let Some(neighbour) = self.neighbours.get_mut(neighbour) {
             neighbour.established = established;
         }
     }
@@ -144,8 +146,13 @@ impl Uplinks {
 mod tests {
     use super::*;
 
-    const ROUTER: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 11, 1));
-    const OTHER: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 12, 1));
+    fn router() -> SessionKey {
+        "10.0.11.1".parse().unwrap()
+    }
+
+    fn other() -> SessionKey {
+        "10.0.12.1".parse().unwrap()
+    }
 
     fn none() -> std::iter::Empty<&'static str> {
         std::iter::empty()
@@ -170,7 +177,7 @@ mod tests {
     fn a_starting_session_is_given_a_moment() {
         let now = Instant::now();
         let mut uplinks = Uplinks::default();
-        uplinks.put_neighbour(ROUTER, true, now);
+        uplinks.put_neighbour(router(), true, now);
         assert!(uplinks.alive(none(), now));
         assert_eq!(uplinks.poll_timeout(now), Some(now + PATIENCE));
         assert!(!uplinks.alive(none(), now + PATIENCE));
@@ -181,15 +188,15 @@ mod tests {
     fn one_live_neighbour_is_enough() {
         let now = Instant::now();
         let mut uplinks = Uplinks::default();
-        uplinks.put_neighbour(ROUTER, true, now);
-        uplinks.put_neighbour(OTHER, true, now);
-        uplinks.set_neighbour(ROUTER, Verdict::Down);
-        uplinks.set_neighbour(OTHER, Verdict::Up);
+        uplinks.put_neighbour(router(), true, now);
+        uplinks.put_neighbour(other(), true, now);
+        uplinks.set_neighbour(&router(), Verdict::Down);
+        uplinks.set_neighbour(&other(), Verdict::Up);
         assert!(uplinks.alive(none(), now + PATIENCE));
-        uplinks.set_neighbour(OTHER, Verdict::Down);
+        uplinks.set_neighbour(&other(), Verdict::Down);
         assert!(!uplinks.alive(none(), now));
-        uplinks.remove_neighbour(ROUTER);
-        uplinks.remove_neighbour(OTHER);
+        uplinks.remove_neighbour(&router());
+        uplinks.remove_neighbour(&other());
         assert!(uplinks.alive(none(), now), "no neighbour is watched any more");
     }
 
@@ -197,16 +204,16 @@ mod tests {
     fn a_session_that_the_neighbour_has_taken_down_leaves_it_to_bgp() {
         let now = Instant::now();
         let mut uplinks = Uplinks::default();
-        uplinks.put_neighbour(ROUTER, true, now);
-        uplinks.set_established(ROUTER, true);
-        uplinks.set_neighbour(ROUTER, Verdict::Up);
-        uplinks.set_neighbour(ROUTER, Verdict::TakenDown);
+        uplinks.put_neighbour(router(), true, now);
+        uplinks.set_established(&router(), true);
+        uplinks.set_neighbour(&router(), Verdict::Up);
+        uplinks.set_neighbour(&router(), Verdict::TakenDown);
         assert!(uplinks.alive(none(), now), "BGP is up");
-        uplinks.set_established(ROUTER, false);
+        uplinks.set_established(&router(), false);
         assert!(!uplinks.alive(none(), now));
-        uplinks.set_established(ROUTER, true);
-        uplinks.set_neighbour(ROUTER, Verdict::Up);
-        uplinks.set_neighbour(ROUTER, Verdict::Down);
+        uplinks.set_established(&router(), true);
+        uplinks.set_neighbour(&router(), Verdict::Up);
+        uplinks.set_neighbour(&router(), Verdict::Down);
         assert!(!uplinks.alive(none(), now), "BGP notices later than BFD");
     }
 
@@ -230,12 +237,12 @@ mod tests {
         let now = Instant::now();
         let mut uplinks = Uplinks::default();
         assert!(uplinks.heard(), "no neighbour is configured");
-        uplinks.put_neighbour(ROUTER, false, now);
-        uplinks.put_neighbour(OTHER, true, now);
+        uplinks.put_neighbour(router(), false, now);
+        uplinks.put_neighbour(other(), true, now);
         assert!(!uplinks.heard());
-        uplinks.set_established(OTHER, true);
+        uplinks.set_established(&other(), true);
         assert!(uplinks.heard());
-        uplinks.set_established(OTHER, false);
+        uplinks.set_established(&other(), false);
         assert!(!uplinks.heard());
     }
 
@@ -243,13 +250,31 @@ mod tests {
     fn a_neighbour_without_bfd_is_no_evidence() {
         let now = Instant::now();
         let mut uplinks = Uplinks::default();
-        uplinks.put_neighbour(ROUTER, false, now);
+        uplinks.put_neighbour(router(), false, now);
         assert!(uplinks.alive(none(), now));
         assert_eq!(uplinks.poll_timeout(now), None);
-        uplinks.put_neighbour(OTHER, true, now);
-        uplinks.set_neighbour(OTHER, Verdict::Down);
+        uplinks.put_neighbour(other(), true, now);
+        uplinks.set_neighbour(&other(), Verdict::Down);
         assert!(!uplinks.alive(none(), now));
-        uplinks.put_neighbour(OTHER, false, now);
+        uplinks.put_neighbour(other(), false, now);
         assert!(uplinks.alive(none(), now));
+    }
+
+    #[test]
+    fn a_session_is_that_of_the_neighbour_on_its_link() {
+        let now = Instant::now();
+        let mut uplinks = Uplinks::default();
+        let key = |name: &str| name.parse::<SessionKey>().unwrap();
+        uplinks.put_neighbour(key("fe80::1%eth1"), true, now);
+        uplinks.set_neighbour(&key("fe80::1%eth2"), Verdict::Down);
+        assert!(
+            uplinks.alive(none(), now),
+            "somebody else has the same address elsewhere"
+        );
+        uplinks.set_neighbour(&key("fe80::1%eth1"), Verdict::Down);
+        assert!(!uplinks.alive(none(), now));
+        uplinks.put_neighbour(router(), true, now);
+        uplinks.set_neighbour(&key("10.0.11.1%eth1"), Verdict::Up);
+        assert!(uplinks.alive(none(), now), "who names no interface takes any");
     }
 }

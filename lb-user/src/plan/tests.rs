@@ -11,8 +11,9 @@ use proptest::prelude::*;
 use super::{Actual, Operation, plan};
 use crate::config;
 use crate::desired::{
-    Aggregate, Desired, Endpoint, Instance, Mode, Neighbor, NeighborKey, Protocol, Select, Service,
-    ServiceKey, Session, SpeakerSettings, instance_id,
+    Aggregate, Awaited, Desired, Endpoint, Found, Instance, Live, Mode, Neighbor, NeighborKey, Protocol,
+    Select, Service, ServiceKey, Session, SessionKey, SpeakerSettings, Template, TimingChange, Unsolicited,
+    User, instance_id,
 };
 
 /// The smallest configuration there is.
@@ -94,21 +95,82 @@ prop_compose! {
     }
 }
 
+fn template(multiplier: u8, echo: bool, hops: bfd::Hops) -> Template {
+    let timing = bfd::Timing::symmetric(Duration::from_millis(30), multiplier);
+    let mut parameters = bfd::Parameters::new(timing);
+    parameters.echo.required_min_rx = echo.then_some(Duration::from_millis(10));
+    Template {
+        local: None,
+        hops,
+        role: bfd::Role::Active,
+        parameters,
+    }
+}
+
+fn session_key(last: u8, link: bool) -> SessionKey {
+    SessionKey::new(address(last), link.then_some("eth1"))
+}
+
 prop_compose! {
-    fn sessions()(rows in btree_map(10u8..13, 1u8..3, 0..3)) -> BTreeMap<IpAddr, Session> {
-        let session = |(last, multiplier)| Session {
-            remote: address(last),
-            local: None,
-            timing: bfd::Timing::symmetric(Duration::from_millis(30), multiplier),
+    fn sessions()(rows in btree_map((10u8..14, any::<bool>()), (1u8..3, any::<bool>(), any::<bool>()), 0..4))
+        -> BTreeMap<SessionKey, Session>
+    {
+        let session = |((last, link), (multiplier, echo, far))| {
+            let hops = if far { bfd::Hops::Multi { minimum_ttl: 254 } } else { bfd::Hops::Single };
+            Session::new(session_key(last, link), &template(multiplier, echo, hops), User::Configuration)
         };
-        rows.into_iter().map(session).map(|session| (session.remote, session)).collect()
+        rows.into_iter().map(session).map(|session| (session.key.clone(), session)).collect()
     }
 }
 
 prop_compose! {
-    fn desired()(services in services(), instances in instances(), neighbors in neighbors(), sessions in sessions())
-        -> Desired
-    {
+    fn awaited()(router in option::of((1u8..3, any::<bool>())), guests in option::of(1u8..3)) -> Awaited {
+        let single = |(multiplier, echo)| template(multiplier, echo, bfd::Hops::Single);
+        Awaited {
+            unnumbered: router.map(|router| ("eth1".to_owned(), single(router))).into_iter().collect(),
+            dynamic: guests.map(|guests| ("203.0.113.0/24".parse().unwrap(), Some(single((guests, true))))).into_iter().collect(),
+        }
+    }
+}
+
+prop_compose! {
+    /// Also about sessions that are not there.
+    fn live()(
+        changes in btree_map((10u8..16, any::<bool>()), 1u8..5, 0..3),
+        disabled in btree_set((10u8..16, any::<bool>()), 0..3),
+        routers in btree_set(10u8..16, 0..2),
+        guests in btree_set(10u8..16, 0..3),
+    ) -> Live {
+        let change = |multiplier| TimingChange { multiplier: Some(multiplier), ..TimingChange::default() };
+        let router = |last| Found::Router { interface: "eth1".to_owned(), address: address(last) };
+        let found = routers.into_iter().map(router);
+        Live {
+            changes: changes.into_iter().map(|((last, link), by)| (session_key(last, link), change(by))).collect(),
+            disabled: disabled.into_iter().map(|(last, link)| session_key(last, link)).collect(),
+            found: found.chain(guests.into_iter().map(|last| Found::Guest(address(last)))).collect(),
+        }
+    }
+}
+
+fn unsolicited(multiplier: u8) -> Unsolicited {
+    Unsolicited {
+        interface: "eth1".to_owned(),
+        prefixes: Vec::new(),
+        limit: 10,
+        parameters: template(multiplier, false, bfd::Hops::Single).parameters,
+    }
+}
+
+prop_compose! {
+    fn desired()(
+        services in services(),
+        instances in instances(),
+        neighbors in neighbors(),
+        sessions in sessions(),
+        awaited in awaited(),
+        live in live(),
+        strangers in option::of(1u8..3),
+    ) -> Desired {
         let fixed = config::parse("minimal", MINIMAL).unwrap().fixed;
         Desired {
             generation: 1,
@@ -120,6 +182,9 @@ prop_compose! {
             speaker: SpeakerSettings::default(),
             neighbors,
             sessions,
+            awaited,
+            unsolicited: strangers.map(unsolicited).into_iter().collect(),
+            live,
             instances,
         }
     }
@@ -131,9 +196,11 @@ prop_compose! {
         other in desired(),
         vips in btree_set(0u8..8, 0..5),
         unknown in btree_map((0u8..8, 80u16..82), option::of(any::<bool>()), 0..5),
+        echo in btree_set((10u8..16, any::<bool>()), 0..3),
     ) -> Actual {
         let mut actual = reached(&other, Actual::default());
         actual.vips = vips.into_iter().map(address).collect();
+        actual.echo_peers = echo.into_iter().map(|(last, link)| session_key(last, link)).collect();
         actual.services = unknown
             .into_iter()
             .map(|((vip, port), known)| (service(vip, port, true, 1, 1), known))
@@ -157,7 +224,14 @@ proptest! {
         prop_assert_eq!(plan(&desired, &after), Vec::new());
         // And the state is the desired one, not merely a quiet one.
         prop_assert_eq!(&after.neighbors, &desired.neighbors);
-        prop_assert_eq!(&after.sessions, &desired.sessions);
+        let sessions = desired.bfd_sessions();
+        prop_assert_eq!(&after.sessions, &sessions);
+        for (key, session) in &sessions {
+            prop_assert_eq!(after.disabled.contains(key), desired.live.disabled.contains(key), "{}", key);
+            prop_assert_eq!(after.echo_peers.contains(key), session.returns_echo(), "{}", key);
+        }
+        prop_assert!(after.echo_peers.iter().all(|key| sessions.contains_key(key)));
+        prop_assert_eq!(&after.unsolicited, &desired.unsolicited);
         prop_assert_eq!(after.announcements, desired.announcements());
         prop_assert!(after.vips.iter().eq(desired.services.keys().map(|key| &key.vip).collect::<std::collections::BTreeSet<_>>()));
         let services: BTreeMap<_, _> = desired.services.iter().map(|(key, service)| (*key, Some(service.clone()))).collect();
@@ -185,6 +259,20 @@ proptest! {
         let actual = reached(&desired, Actual::default());
         let again = Desired { generation, ..desired };
         prop_assert_eq!(plan(&again, &actual), Vec::new());
+    }
+}
+
+proptest! {
+    /// A peer that may send Echo packets gets them back, at every step.
+    #[test]
+    fn whoever_may_send_echo_packets_gets_them_back(from in desired(), to in desired()) {
+        let mut actual = reached(&from, Actual::default());
+        for operation in plan(&to, &actual) {
+            actual.record(operation.clone());
+            for session in actual.sessions.values().filter(|session| session.returns_echo()) {
+                prop_assert!(actual.echo_peers.contains(&session.key), "{operation}: {}", session.key);
+            }
+        }
     }
 }
 

@@ -5,10 +5,11 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
-use super::{Reconciler, Source};
-use crate::apply::{ApplyError, Bfd, DataPath, Election, Speaker, Targets};
+use super::{OrderError, Reconciler, SessionOrder, Source};
+use crate::apply::{ApplyError, Bfd, DataPath, EchoReflector, Election, Speaker, Targets};
 use crate::desired::{
-    Instance, Neighbor, NeighborKey, Protocol, Service, ServiceKey, Session, SpeakerSettings,
+    Found, Instance, Neighbor, NeighborKey, Protocol, Service, ServiceKey, Session, SessionKey,
+    SpeakerSettings, TimingChange, Unsolicited,
 };
 use crate::plan::tests::MINIMAL;
 use crate::status::StatusBoard;
@@ -56,6 +57,7 @@ impl Fake {
             datapath: Box::new(self.clone()),
             speaker: Box::new(self.clone()),
             bfd: Box::new(self.clone()),
+            echo: Box::new(self.clone()),
             election: Box::new(self.clone()),
         }
     }
@@ -114,10 +116,37 @@ impl Speaker for Fake {
 
 impl Bfd for Fake {
     fn put_session(&mut self, session: &Session) -> Result<(), ApplyError> {
-        self.call(format!("put session {}", session.remote), |_| {})
+        let timing = session.parameters.timing;
+        let echo = if session.returns_echo() { " with echo" } else { "" };
+        let what = format!(
+            "put session {} {:?}*{}{echo}",
+            session.key, timing.desired_min_tx, timing.detect_multiplier
+        );
+        self.call(what, |_| {})
     }
-    fn remove_session(&mut self, remote: IpAddr) -> Result<(), ApplyError> {
-        self.call(format!("remove session {remote}"), |_| {})
+    fn remove_session(&mut self, key: &SessionKey) -> Result<(), ApplyError> {
+        self.call(format!("remove session {key}"), |_| {})
+    }
+    fn disable_session(&mut self, key: &SessionKey) -> Result<(), ApplyError> {
+        self.call(format!("disable session {key}"), |_| {})
+    }
+    fn enable_session(&mut self, key: &SessionKey) -> Result<(), ApplyError> {
+        self.call(format!("enable session {key}"), |_| {})
+    }
+    fn set_unsolicited(&mut self, unsolicited: &[Unsolicited]) -> Result<(), ApplyError> {
+        self.call(format!("admit {}", unsolicited.len()), |_| {})
+    }
+}
+
+impl EchoReflector for Fake {
+    fn existing(&mut self) -> Result<Vec<SessionKey>, ApplyError> {
+        Ok(Vec::new())
+    }
+    fn put_echo_peer(&mut self, key: &SessionKey) -> Result<(), ApplyError> {
+        self.call(format!("put echo peer {key}"), |_| {})
+    }
+    fn remove_echo_peer(&mut self, key: &SessionKey) -> Result<(), ApplyError> {
+        self.call(format!("remove echo peer {key}"), |_| {})
     }
 }
 
@@ -280,4 +309,168 @@ fn a_running_vip_stays_announced_while_a_change_of_it_fails() {
     assert_eq!(bench.reload(&second), Ok(2));
     assert_eq!(bench.board.node_status().errors.len(), 1);
     assert_eq!(bench.fake.announced(), [IpAddr::from([203, 0, 113, 10])]);
+}
+
+const SESSION: &str = "[[bfd.session]]\naddress = \"10.0.0.9\"\n";
+
+fn with_session() -> String {
+    format!("{MINIMAL}{SESSION}")
+}
+
+fn key(name: &str) -> SessionKey {
+    name.parse().unwrap()
+}
+
+fn multiplier(multiplier: u8) -> SessionOrder {
+    SessionOrder::Change(TimingChange {
+        multiplier: Some(multiplier),
+        ..TimingChange::default()
+    })
+}
+
+#[test]
+fn what_operators_say_about_a_session_stays_over_a_reload() {
+    let mut bench = bench(&with_session(), Fake::default());
+    bench.fake.calls();
+    let session = key("10.0.0.9");
+    assert_eq!(bench.reconciler.order(&session, multiplier(2)), Ok(()));
+    assert_eq!(bench.fake.calls(), ["put session 10.0.0.9 30ms*2"]);
+    let disable = SessionOrder::Disable { force: false };
+    assert_eq!(bench.reconciler.order(&session, disable), Ok(()));
+    assert_eq!(bench.fake.calls(), ["disable session 10.0.0.9"]);
+    let slower = with_session().replace(SESSION, &format!("{SESSION}interval = \"100ms\"\n"));
+    assert_eq!(bench.reload(&slower), Ok(2));
+    assert_eq!(bench.fake.calls(), ["put session 10.0.0.9 100ms*2"]);
+    let shown = bench.board.bfd_configured.newest();
+    assert_eq!(shown["10.0.0.9"].overridden.unwrap().multiplier, Some(2));
+    assert!(!shown["10.0.0.9"].enabled);
+    assert_eq!(shown["10.0.0.9"].users, ["bfd.session"]);
+    assert_eq!(bench.reconciler.order(&session, SessionOrder::Reset), Ok(()));
+    assert_eq!(bench.reconciler.order(&session, SessionOrder::Enable), Ok(()));
+    assert_eq!(
+        bench.fake.calls(),
+        ["put session 10.0.0.9 100ms*5", "enable session 10.0.0.9"]
+    );
+    // With the session goes what was said about it.
+    bench.reconciler.order(&session, multiplier(9)).unwrap();
+    assert_eq!(bench.reload(MINIMAL), Ok(3));
+    assert_eq!(bench.reload(&with_session()), Ok(4));
+    assert_eq!(
+        bench.fake.calls(),
+        [
+            "put session 10.0.0.9 100ms*9",
+            "remove session 10.0.0.9",
+            "put session 10.0.0.9 30ms*5"
+        ]
+    );
+}
+
+#[test]
+fn orders_that_make_no_sense_change_nothing() {
+    let peer = "[[ha.peer]]\nname = \"lb2\"\naddress = \"10.0.2.12\"\nlocal = \"10.0.2.11\"\n\
+                [sync]\nlisten = \"10.0.2.11:4785\"\ncertificate = \"/c\"\nkey = \"/k\"\nca = \"/a\"\n\
+                [[sync.peer]]\nname = \"lb2\"\naddress = \"10.0.2.12:4785\"\n";
+    let mut bench = bench(
+        &format!("{MINIMAL}{SESSION}interface = \"lo\"\n{peer}"),
+        Fake::default(),
+    );
+    bench.fake.calls();
+    let mut order = |name: &str, order| {
+        bench
+            .reconciler
+            .order(&key(name), order)
+            .map_err(|error| error.to_string())
+    };
+    let refused = |result: Result<(), String>, words: &str| {
+        let error = result.unwrap_err();
+        assert!(error.contains(words), "{error}");
+    };
+    refused(order("10.0.0.8", multiplier(3)), "no BFD session 10.0.0.8");
+    refused(order("10.0.0.9", multiplier(0)), "must be 1 to 255");
+    refused(
+        order("10.0.0.9", SessionOrder::Change(TimingChange::default())),
+        "names nothing",
+    );
+    let short = TimingChange {
+        transmit_interval: Some(std::time::Duration::from_micros(999)),
+        ..TimingChange::default()
+    };
+    refused(order("10.0.0.9", SessionOrder::Change(short)), "1000 to 60000000");
+    refused(
+        order("10.0.2.12", SessionOrder::Disable { force: false }),
+        "watches the peer lb2",
+    );
+    order("10.0.2.12", SessionOrder::Disable { force: true }).unwrap();
+    // The name without the interface will do where it is clear.
+    order("10.0.0.9", multiplier(3)).unwrap();
+    let unknown = bench.reconciler.order(&key("10.0.0.9%eth9"), multiplier(3));
+    assert_eq!(unknown, Err(OrderError::NoSession(key("10.0.0.9%eth9"))));
+    assert_eq!(
+        bench.fake.calls(),
+        ["disable session 10.0.2.12", "put session 10.0.0.9%lo 30ms*3"]
+    );
+}
+
+#[test]
+fn neighbours_that_are_found_have_sessions_while_they_are_there() {
+    let bgp = "[bgp]\nas = 65001\nlisten = [\"0.0.0.0\"]\n[[bgp.neighbor]]\ninterface = \"eth1\"\nas = 65000\n\
+               export = \"all\"\nbfd = true\n[[bgp.dynamic]]\nprefix = \"10.1.0.0/16\"\nas = \"internal\"\n\
+               bfd = true\nbfd-profile = \"pods\"\n[[bfd.profile]]\nname = \"pods\"\nmultiplier = 3\n";
+    let mut bench = bench(&format!("{MINIMAL}{bgp}"), Fake::default());
+    bench.fake.calls();
+    let router = Found::Router {
+        interface: "eth1".to_owned(),
+        address: "fe80::1".parse().unwrap(),
+    };
+    let guest = Found::Guest("10.1.0.7".parse().unwrap());
+    bench.reconciler.found(router.clone(), true);
+    bench.reconciler.found(guest.clone(), true);
+    bench.reconciler.look();
+    assert_eq!(
+        bench.fake.calls(),
+        ["put session 10.1.0.7 30ms*3", "put session fe80::1%eth1 30ms*5"]
+    );
+    bench.reconciler.found(guest.clone(), false);
+    bench.reconciler.found(guest, true);
+    bench.reconciler.look();
+    // Whoever comes back has another session.
+    assert_eq!(
+        bench.fake.calls(),
+        ["remove session 10.1.0.7", "put session 10.1.0.7 30ms*3"]
+    );
+    assert_eq!(
+        bench.board.bfd_configured.newest()["fe80::1%eth1"].users,
+        ["neighbor eth1"]
+    );
+    assert_eq!(
+        bench.reload(&format!("{MINIMAL}{}", bgp.replace("bfd = true\n[[", "[["))),
+        Ok(2)
+    );
+    assert!(
+        bench
+            .fake
+            .calls()
+            .contains(&"remove session fe80::1%eth1".to_owned())
+    );
+}
+
+#[test]
+fn a_peer_is_told_to_send_echo_packets_when_they_return() {
+    let fake = Fake::default();
+    fake.break_at(Some("put echo peer"));
+    let mut bench = bench(&format!("{}echo-receive = \"10ms\"\n", with_session()), fake);
+    let calls = bench.fake.calls();
+    let of_bfd: Vec<&String> = calls.iter().filter(|call| call.contains("10.0.0.9")).collect();
+    assert_eq!(of_bfd, ["put echo peer 10.0.0.9", "put session 10.0.0.9 30ms*5"]);
+    bench.fake.break_at(None);
+    bench.reconciler.look();
+    assert_eq!(
+        bench.fake.calls(),
+        ["put echo peer 10.0.0.9", "put session 10.0.0.9 30ms*5 with echo"]
+    );
+    assert_eq!(bench.reload(&with_session()), Ok(2));
+    assert_eq!(
+        bench.fake.calls(),
+        ["put session 10.0.0.9 30ms*5", "remove echo peer 10.0.0.9"]
+    );
 }

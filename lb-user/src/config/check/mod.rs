@@ -1,10 +1,11 @@
 //! What only makes sense together: from the file as written to [`Desired`], or everything that is wrong.
 
+mod bfd;
 mod bgp;
 mod ha;
+mod secrets;
 mod services;
 
-use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
@@ -12,9 +13,7 @@ use toml::Spanned;
 
 use super::error::Finding;
 use super::file;
-use ::bgp::BfdMode;
-
-use crate::desired::{Api, DataPath, Desired, Fixed, HaPeer, Hook, Neighbor, NeighborKey, Node, Session};
+use crate::desired::{Api, DataPath, Desired, Fixed, Hook, Live, Node};
 
 /// Smallest and largest flow table.
 const FLOWS: std::ops::RangeInclusive<u32> = 1024..=1 << 24;
@@ -31,11 +30,18 @@ struct Findings {
 
 impl Findings {
     fn refuse<T>(&mut self, at: &Spanned<T>, key: &str, reason: impl Into<String>) {
-        self.refused.push(finding(at, key, reason));
+        let refusal = finding(at, key, reason);
+        if !self.refused.contains(&refusal) {
+            self.refused.push(refusal);
+        }
     }
 
     fn warn<T>(&mut self, at: &Spanned<T>, key: &str, reason: impl Into<String>) {
-        self.warnings.push(finding(at, key, reason));
+        // Several sessions may share what is written once.
+        let warning = finding(at, key, reason);
+        if !self.warnings.contains(&warning) {
+            self.warnings.push(warning);
+        }
     }
 
     fn port(&mut self, port: &Spanned<u16>, key: &str) -> u16 {
@@ -106,10 +112,10 @@ fn family(address: IpAddr) -> &'static str {
 pub(super) fn desired(file: &file::File) -> Result<(Desired, Vec<Finding>), Vec<Finding>> {
     let mut findings = Findings::default();
     let node = node(file, &mut findings);
-    let timing = timing(&file.bfd, &mut findings);
     let peers = ha::peers(file, &mut findings);
     let instances = ha::instances(file, &mut findings);
     let (neighbors, speaker) = bgp::settings(file, &instances, &mut findings);
+    let bfd = bfd::settings(file, &mut findings);
     let services = services::services(file, &instances, &mut findings);
     let aggregates = bgp::aggregates(file, &instances, &services, &mut findings);
     let overrides = bgp::overrides(file, &aggregates, &mut findings);
@@ -125,7 +131,6 @@ pub(super) fn desired(file: &file::File) -> Result<(Desired, Vec<Finding>), Vec<
     if !findings.refused.is_empty() {
         return Err(findings.refused);
     }
-    let sessions = sessions(&neighbors, &fixed.peers, timing);
     let desired = Desired {
         generation: 0,
         warnings: Vec::new(),
@@ -135,42 +140,13 @@ pub(super) fn desired(file: &file::File) -> Result<(Desired, Vec<Finding>), Vec<
         aggregates,
         speaker,
         neighbors,
-        sessions,
+        sessions: bfd.sessions,
+        awaited: bfd.awaited,
+        unsolicited: bfd.unsolicited,
+        live: Live::default(),
         instances,
     };
     Ok((desired, findings.warnings))
-}
-
-/// BFD sessions of the neighbours that have it, and of the peers.
-fn sessions(
-    neighbors: &BTreeMap<NeighborKey, Neighbor>,
-    peers: &BTreeMap<String, HaPeer>,
-    timing: ::bfd::Timing,
-) -> BTreeMap<IpAddr, Session> {
-    let mut sessions = BTreeMap::new();
-    let watched = |neighbor: &&Neighbor| neighbor.peer.bfd != BfdMode::Off;
-    for neighbor in neighbors.values().filter(watched) {
-        let (remote, local) = (neighbor.peer.address, neighbor.peer.transport.local_address);
-        sessions.insert(
-            remote,
-            Session {
-                remote,
-                local,
-                timing,
-            },
-        );
-    }
-    for peer in peers.values() {
-        sessions.insert(
-            peer.address,
-            Session {
-                remote: peer.address,
-                local: Some(peer.local),
-                timing,
-            },
-        );
-    }
-    sessions
 }
 
 fn node(file: &file::File, findings: &mut Findings) -> Node {
@@ -226,24 +202,6 @@ fn datapath(file: &file::File, findings: &mut Findings) -> DataPath {
         max_flows,
         pin_dir: findings.absolute(&file.datapath.pin_dir, "datapath.pin-dir"),
     }
-}
-
-fn timing(bfd: &file::Bfd, findings: &mut Findings) -> ::bfd::Timing {
-    let interval = bfd.interval.get_ref().0;
-    if !(::bfd::MINIMUM_INTERVAL..=::bfd::MAXIMUM_INTERVAL).contains(&interval) {
-        let reason = format!("must be 1ms to 60s, not {}", bfd.interval.get_ref());
-        findings.refuse(&bfd.interval, "bfd.interval", reason);
-    }
-    let multiplier = *bfd.multiplier.get_ref();
-    let narrow = u8::try_from(multiplier).ok().filter(|multiplier| *multiplier > 0);
-    if narrow.is_none() {
-        findings.refuse(
-            &bfd.multiplier,
-            "bfd.multiplier",
-            format!("must be 1 to 255, not {multiplier}"),
-        );
-    }
-    ::bfd::Timing::symmetric(interval, narrow.unwrap_or(1))
 }
 
 fn api(file: &file::File, node: &Node, findings: &mut Findings) -> Api {

@@ -111,6 +111,7 @@ pub(in crate::config) struct Neighbor {
     pub(in crate::config) next_hop: NextHop,
     #[serde(default = "no_bfd")]
     pub(in crate::config) bfd: Spanned<BfdWord>,
+    pub(in crate::config) bfd_profile: Option<Spanned<Name>>,
     pub(in crate::config) gtsm: Option<Spanned<bool>>,
     pub(in crate::config) multihop: Option<Spanned<u32>>,
     pub(in crate::config) password: Option<Spanned<Password>>,
@@ -153,6 +154,7 @@ impl Neighbor {
             families: None,
             next_hop: NextHop::default(),
             bfd: no_bfd(),
+            bfd_profile: None,
             gtsm: Some(unplaced(false)),
             multihop: None,
             password: None,

@@ -606,12 +606,6 @@ const REFUSED: &[Row] = &[
     ("interface = \"eth2\"", "description = \"nobody\"", 0, "unplaced"),
     (
         "interface = \"eth2\"",
-        "interface = \"eth2\"\nbfd = true",
-        1,
-        "bgp.neighbor.bfd: BFD needs a neighbour with a global address, and eth2 has none",
-    ),
-    (
-        "interface = \"eth2\"",
         "interface = \"eth2\"\nmultihop = 2",
         1,
         "bgp.neighbor.multihop: eth2 is on the link by its nature",
@@ -695,12 +689,6 @@ const REFUSED: &[Row] = &[
         "multihop = 255\ngtsm = true",
         0,
         "gtsm over 255 hops would accept every packet",
-    ),
-    (
-        "multihop = 3",
-        "multihop = 3\nbfd = true",
-        1,
-        "bgp.neighbor.bfd: BFD watches neighbours on the link only",
     ),
     (
         "password = \"s3cret\"",
@@ -864,12 +852,6 @@ const REFUSED: &[Row] = &[
         "limit = 0",
         0,
         "bgp.dynamic.limit: must be 1 to 10000, not 0",
-    ),
-    (
-        "limit = 20",
-        "limit = 20\nbfd = true",
-        1,
-        "bgp.dynamic.bfd: BFD needs a neighbour that is known before it connects",
     ),
     (
         "limit = 20",

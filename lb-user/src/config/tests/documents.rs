@@ -70,7 +70,7 @@ fn every_snippet_of_the_documents_is_valid() {
             std::fs::write(&secret, "of the test\n").unwrap();
             let text =
                 whole(&snippet).replace("/etc/baton/secrets/", &format!("{}/", directory.path().display()));
-            for name in ["tor", "tor-old", "tor-new"] {
+            for name in ["tor", "tor-old", "tor-new", "bfd", "bfd-old", "bfd-new"] {
                 std::fs::copy(&secret, directory.path().join(name)).unwrap();
             }
             checked += 1;

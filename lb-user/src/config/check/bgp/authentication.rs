@@ -1,18 +1,15 @@
 //! Passwords and keys. No message repeats one.
 
-use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
 use bgp::{AoKey, Authentication, Secret};
 use toml::Spanned;
 
-use super::super::Findings;
+use super::super::{Findings, secrets};
 use crate::config::file;
 
 /// TCP_MD5SIG_MAXKEYLEN and TCP_AO_MAXKEYLEN of the kernel.
 const LONGEST: usize = 80;
-/// A file with more is no file with a password.
-const LONGEST_FILE: u64 = 4096;
 /// What the kernel knows as a MAC for TCP-AO; the first two are those of RFC 5926.
 const ALGORITHMS: [&str; 5] = [
     "hmac(sha1)",
@@ -58,35 +55,9 @@ fn length<T>(at: &Spanned<T>, secret: &Secret, key: &str, findings: &mut Finding
 
 /// The first line of the file.
 fn read(at: &Spanned<PathBuf>, key: &str, findings: &mut Findings) -> Option<Secret> {
-    let path = findings.absolute(at, key);
-    let shown = path.display();
-    let metadata = match std::fs::metadata(&path) {
-        Ok(metadata) => metadata,
-        Err(error) => {
-            findings.refuse(at, key, format!("cannot read {shown}: {error}"));
-            return None;
-        }
-    };
-    if !metadata.is_file() || metadata.len() > LONGEST_FILE {
-        findings.refuse(at, key, format!("{shown} is no file that holds one secret"));
-        return None;
-    }
-    let mode = metadata.permissions().mode() & 0o777;
-    if mode & 0o077 != 0 {
-        let reason = format!("{shown} has mode {mode:04o}: others can read the secret (chmod 600)");
-        findings.warn(at, key, reason);
-    }
-    match std::fs::read_to_string(&path) {
-        Ok(text) => {
-            let secret = Secret(text.lines().next().unwrap_or_default().to_owned());
-            length(at, &secret, key, findings);
-            Some(secret)
-        }
-        Err(error) => {
-            findings.refuse(at, key, format!("cannot read {shown}: {error}"));
-            None
-        }
-    }
+    let secret = secrets::read(at, key, findings)?;
+    length(at, &secret, key, findings);
+    Some(secret)
 }
 
 fn ao(at: &Spanned<Vec<file::AoKey>>, key: &str, findings: &mut Findings) -> Vec<AoKey> {

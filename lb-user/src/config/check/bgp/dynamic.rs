@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use bgp::{BfdMode, DynamicPeers};
+use bgp::DynamicPeers;
 use toml::Spanned;
 
 use super::super::Findings;
@@ -115,9 +115,5 @@ fn foreign_keys(written: &file::Neighbor, findings: &mut Findings) {
     }
     if let Some(at) = &written.passive {
         findings.refuse(at, "bgp.dynamic.passive", reason);
-    }
-    if written.bfd.get_ref().0 != BfdMode::Off {
-        let reason = "BFD needs a neighbour that is known before it connects: name it in [[bgp.neighbor]]";
-        findings.refuse(&written.bfd, "bgp.dynamic.bfd", reason);
     }
 }

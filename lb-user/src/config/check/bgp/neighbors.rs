@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv6Addr};
 
-use bgp::BfdMode;
 use toml::Spanned;
 
 use super::super::{Findings, is_link_local};
@@ -96,10 +95,6 @@ fn named(
     if on_link && let Some(at) = &written.multihop {
         let reason = format!("{key} is on the link by its nature");
         findings.refuse(at, "bgp.neighbor.multihop", reason);
-    }
-    if on_link && written.bfd.get_ref().0 != BfdMode::Off {
-        let reason = format!("BFD needs a neighbour with a global address, and {key} has none");
-        findings.refuse(&written.bfd, "bgp.neighbor.bfd", reason);
     }
     let subject = peer::Subject {
         key: "bgp.neighbor",

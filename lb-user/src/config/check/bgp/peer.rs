@@ -4,8 +4,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use bgp::{
-    BfdMode, Direction, Families, GracefulRestart, Hops, MaxPrefixes, NextHops, PeerConfig, RemoteAs, Role,
-    Transport,
+    Direction, Families, GracefulRestart, Hops, MaxPrefixes, NextHops, PeerConfig, RemoteAs, Role, Transport,
 };
 use toml::Spanned;
 
@@ -65,7 +64,7 @@ pub(super) fn peer(
             hops: hops(subject, written, external, findings),
             authentication: authentication::authentication(subject.key, written, findings),
         },
-        bfd: bfd(subject, written, findings),
+        bfd: written.bfd.get_ref().0,
         hold_time: hold_time(subject, &written.hold_time, findings),
         connect_retry: retry.0,
         families,
@@ -164,16 +163,6 @@ fn hops(subject: &Subject, written: &file::Neighbor, external: bool, findings: &
             Hops::Security(hops.unwrap_or(1))
         }
     }
-}
-
-fn bfd(subject: &Subject, written: &file::Neighbor, findings: &mut Findings) -> BfdMode {
-    let mode = written.bfd.get_ref().0;
-    let far = written.multihop.as_ref().is_some_and(|hops| *hops.get_ref() > 1);
-    if mode != BfdMode::Off && far {
-        let reason = "BFD watches neighbours on the link only, and this one is several hops away (multihop)";
-        findings.refuse(&written.bfd, &subject.key("bfd"), reason);
-    }
-    mode
 }
 
 fn role(
