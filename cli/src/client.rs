@@ -5,12 +5,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use api::Problem;
-use http_body_util::{BodyExt, Empty, Limited};
+use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Bytes;
 use hyper::client::conn::http1;
-use hyper::header::HOST;
+use hyper::header::{CONTENT_TYPE, HOST};
 use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
 use tokio::runtime::{Builder, Runtime};
@@ -39,7 +40,7 @@ impl Client {
     }
 
     pub(crate) fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Failure> {
-        let body = self.request(Method::GET, path)?;
+        let body = self.request(Method::GET, path, None)?;
         serde_json::from_slice(&body).map_err(|error| {
             self.unreachable(format!(
                 "its answer to {path} is not understood: {error}\nIs batonctl as new as batond?"
@@ -48,11 +49,20 @@ impl Client {
     }
 
     pub(crate) fn post(&self, path: &str) -> Result<(), Failure> {
-        self.request(Method::POST, path).map(drop)
+        self.request(Method::POST, path, None).map(drop)
     }
 
-    fn request(&self, method: Method, path: &str) -> Result<Bytes, Failure> {
-        let exchange = async { tokio::time::timeout(PATIENCE, self.exchange(method, path)).await };
+    pub(crate) fn delete(&self, path: &str) -> Result<(), Failure> {
+        self.request(Method::DELETE, path, None).map(drop)
+    }
+
+    pub(crate) fn patch<T: Serialize>(&self, path: &str, change: &T) -> Result<(), Failure> {
+        let body = serde_json::to_vec(change).map_err(|error| Failure::Output(error.into()))?;
+        self.request(Method::PATCH, path, Some(body)).map(drop)
+    }
+
+    fn request(&self, method: Method, path: &str, body: Option<Vec<u8>>) -> Result<Bytes, Failure> {
+        let exchange = async { tokio::time::timeout(PATIENCE, self.exchange(method, path, body)).await };
         let (status, body) = self
             .runtime
             .block_on(exchange)
@@ -74,7 +84,12 @@ impl Client {
         )))
     }
 
-    async fn exchange(&self, method: Method, path: &str) -> Result<(StatusCode, Bytes), String> {
+    async fn exchange(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<Vec<u8>>,
+    ) -> Result<(StatusCode, Bytes), String> {
         let stream = UnixStream::connect(&self.socket)
             .await
             .map_err(|error| not_connected(&error))?;
@@ -82,11 +97,15 @@ impl Client {
             .await
             .map_err(|error| error.to_string())?;
         tokio::spawn(connection);
-        let request = Request::builder()
+        let mut request = Request::builder()
             .method(method)
             .uri(path)
-            .header(HOST, "localhost")
-            .body(Empty::<Bytes>::new())
+            .header(HOST, "localhost");
+        if body.is_some() {
+            request = request.header(CONTENT_TYPE, "application/json");
+        }
+        let request = request
+            .body(Full::new(Bytes::from(body.unwrap_or_default())))
             .map_err(|error| error.to_string())?;
         let response = sender
             .send_request(request)

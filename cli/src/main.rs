@@ -47,9 +47,15 @@ enum Command {
     /// Show everything about one thing.
     #[command(subcommand)]
     Describe(Describe),
+    /// Change something while the daemon runs; exit 1 if it is not there.
+    #[command(subcommand)]
+    Set(Set),
     /// Command one BGP neighbor; exit 1 if there is none.
     #[command(subcommand)]
     Neighbor(neighbor::Order),
+    /// Command one BFD session; exit 1 if there is none.
+    #[command(subcommand)]
+    Bfd(bfd::Order),
     /// Give the roles of this node to its peer, without losing a flow.
     Drain(drain::Drain),
     /// Take part in the election again.
@@ -86,6 +92,14 @@ enum Get {
 enum Describe {
     /// A BGP neighbor: session, configuration, counters.
     Neighbor(neighbor::Describe),
+    /// A BFD session: state, timing, functions, counters.
+    Bfd(bfd::Describe),
+}
+
+#[derive(Subcommand)]
+enum Set {
+    /// Timing of a BFD session.
+    Bfd(bfd::Change),
 }
 
 /// Address family.
@@ -137,7 +151,10 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Get(Get::Flow(query)) => query.run(&client),
         Command::Get(Get::Sync(query)) => query.run(&client),
         Command::Describe(Describe::Neighbor(query)) => query.run(&client),
+        Command::Describe(Describe::Bfd(query)) => query.run(&client),
+        Command::Set(Set::Bfd(change)) => change.run(&client),
         Command::Neighbor(order) => order.run(&client),
+        Command::Bfd(order) => order.run(&client),
         Command::Drain(command) => command.run(&client),
         Command::Undrain => drain::undrain(&client),
         Command::Timeline(query) => query.run(&client),

@@ -4,7 +4,7 @@ use api::{Neighbor, NeighborSettings, path};
 
 use crate::client::{Client, encoded};
 use crate::failure::Failure;
-use crate::output::{Format, age, or_dash, select, show, table, yes};
+use crate::output::{Format, age, line, or_dash, select, show, table, yes};
 use crate::{Family, Output};
 
 #[derive(clap::Args)]
@@ -286,10 +286,6 @@ fn counters(neighbor: &Neighbor) -> Vec<String> {
             ),
         ),
     ]
-}
-
-fn line(name: &str, value: &str) -> String {
-    format!("{name:<18}  {value}")
 }
 
 #[derive(clap::Subcommand)]

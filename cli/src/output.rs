@@ -71,6 +71,11 @@ pub(crate) fn or_dash(text: &str) -> String {
     }
 }
 
+/// A line of a description.
+pub(crate) fn line(name: &str, value: &str) -> String {
+    format!("{name:<18}  {value}")
+}
+
 pub(crate) fn yes(value: bool) -> String {
     if value { "yes" } else { "no" }.to_owned()
 }

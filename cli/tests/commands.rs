@@ -11,13 +11,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use api::{
-    BfdSession, Endpoint, Flow, FlowTable, HaInstance, HaPeer, HaStatus, Neighbor, NeighborSettings,
-    NodeStatus, RouteTable, Service, SyncPeer,
+    BfdDown, BfdEcho, BfdSession, BfdTiming, Delays, Endpoint, Flow, FlowTable, HaInstance, HaPeer, HaStatus,
+    Neighbor, NeighborSettings, NodeStatus, RouteTable, Service, SyncPeer,
 };
 use bgp::{PathAttributes, PeerId, RouteStatus};
 use lb_user::api_server::{self, Context, Control};
 use lb_user::bgp_driver::{self, Command as Order, CommandError, NamedRoute};
 use lb_user::desired::NeighborKey;
+use lb_user::reconciler::{self, Command as Request, OrderError, SessionOrder};
 use lb_user::status::StatusBoard;
 use lb_user::timeline::Timeline;
 use tokio::runtime::Runtime;
@@ -141,6 +142,42 @@ fn obey(order: Order, orders: &Mutex<Vec<String>>) {
     }
 }
 
+/// What the reconciler would do, with two sessions: every order becomes a line.
+#[allow(
+    clippy::panic,
+    clippy::wildcard_enum_match_arm,
+    reason = "the test fails on any other request"
+)]
+fn obey_session(request: Request, orders: &Mutex<Vec<String>>) {
+    let Request::Session { key, order, done } = request else {
+        panic!("nobody requests {request:?}");
+    };
+    let line = match order {
+        SessionOrder::Change(change) => {
+            let micros =
+                |interval: Option<std::time::Duration>| interval.map(|interval| interval.as_micros());
+            format!(
+                "set {key} {:?} {:?} {:?}",
+                micros(change.transmit_interval),
+                micros(change.receive_interval),
+                change.multiplier
+            )
+        }
+        SessionOrder::Reset => format!("reset {key}"),
+        SessionOrder::Disable { force } => format!("disable {key} {force}"),
+        SessionOrder::Enable => format!("enable {key}"),
+    };
+    orders.lock().unwrap().push(line);
+    let answer = match (key.to_string().as_str(), order) {
+        ("10.0.2.12", SessionOrder::Disable { force: false }) => {
+            Err(OrderError::Elects(key, "lb2".to_owned()))
+        }
+        ("10.0.11.1" | "fe80::1%eth1" | "10.0.2.12", _) => Ok(()),
+        _ => Err(OrderError::NoSession(key)),
+    };
+    let _ = done.send(answer);
+}
+
 fn daemon() -> Daemon {
     let directory = tempfile::tempdir().unwrap();
     let (board, timeline) = (StatusBoard::new(), Timeline::new());
@@ -157,11 +194,19 @@ fn daemon() -> Daemon {
             obey(order, &heard);
         }
     });
+    let (reconciler, requests) = reconciler::commands();
+    let heard = orders.clone();
+    std::thread::spawn(move || {
+        while let Ok(request) = requests.recv() {
+            obey_session(request, &heard);
+        }
+    });
     let context = Context {
         board: board.clone(),
         timeline: timeline.clone(),
         control: control.clone(),
         bgp,
+        reconciler,
     };
     let socket = directory.path().join("run/batond.sock");
     let listener = {
@@ -239,12 +284,15 @@ fn fill(board: &StatusBoard) {
         },
         ..Neighbor::default()
     }]);
-    board.bfd.publish(vec![BfdSession {
-        remote: "10.0.11.1".into(),
-        state: "up".into(),
-        detection_time_us: 150_000,
-        ..BfdSession::default()
-    }]);
+    board.bfd.publish(vec![
+        BfdSession {
+            remote: "10.0.11.1".into(),
+            state: "up".into(),
+            detection_time_us: 150_000,
+            ..BfdSession::default()
+        },
+        held_session(),
+    ]);
     board.ha.publish(HaStatus {
         node: "lb1".into(),
         uplink: true,
@@ -278,6 +326,70 @@ fn fill(board: &StatusBoard) {
         flows: (10_000..15_000).map(flow).collect(),
         ..FlowTable::default()
     });
+}
+
+/// One with everything, on a link.
+fn held_session() -> BfdSession {
+    BfdSession {
+        session: "fe80::1%eth1".into(),
+        remote: "fe80::1".into(),
+        local: "fe80::2".into(),
+        interface: "eth1".into(),
+        state: "up".into(),
+        enabled: true,
+        remote_state: "up".into(),
+        since_ms: 2000,
+        users: vec!["neighbor eth1".into(), "peer lb2".into()],
+        minimum_ttl: 255,
+        desired_transmit_interval_us: 3300,
+        required_receive_interval_us: 20_000,
+        multiplier: 3,
+        overridden: Some(BfdTiming {
+            transmit_interval_us: Some(3300),
+            ..BfdTiming::default()
+        }),
+        remote_desired_transmit_interval_us: 10_000,
+        remote_required_receive_interval_us: 10_000,
+        remote_multiplier: 5,
+        transmit_interval_us: 10_000,
+        receive_interval_us: 20_000,
+        detection_time_us: 100_000,
+        echo: BfdEcho {
+            transmit_interval_us: Some(10_000),
+            receive_interval_us: Some(20_000),
+            interval_us: Some(10_000),
+            proven: true,
+            round_trip_us: Some(150),
+            transmitted: 8,
+            returned: 7,
+            ..BfdEcho::default()
+        },
+        key_id: Some(2),
+        key_algorithm: Some("meticulous-sha1".into()),
+        hold_down_first_ms: 1000,
+        hold_down_longest_ms: 60_000,
+        hold_down_left_ms: Some(3000),
+        last_down: Some(BfdDown {
+            age_ms: 61_000,
+            diagnostic: "control detection time expired".into(),
+            remote_diagnostic: "none".into(),
+        }),
+        receive_jitter: Delays {
+            count: 9,
+            p50_us: 50,
+            p99_us: 2500,
+            max_us: 2100,
+            ..Delays::default()
+        },
+        transmitted: 11,
+        received: 12,
+        discarded: 3,
+        discards: [("ttl".to_owned(), 1), ("length".to_owned(), 2)].into(),
+        ups: 2,
+        downs: 1,
+        held: 1,
+        ..BfdSession::default()
+    }
 }
 
 impl Daemon {
@@ -431,6 +543,160 @@ fn routes_are_fetched_in_parts() {
     assert_eq!(daemon.run(&["get", "route", "--best", "--accepted"]).code, 2);
     assert_eq!(daemon.run(&["get", "route", "--neighbor", "10.9.9.9"]).code, 1);
     assert_eq!(daemon.run(&["get", "route", "--prefix", "10.0.0.0/33"]).code, 4);
+}
+
+#[test]
+fn a_bfd_session_is_shown_in_three_widths() {
+    let daemon = daemon();
+    let lines = |arguments: &[&str]| -> Vec<String> {
+        let answer = daemon.run(arguments);
+        assert_eq!((answer.code, answer.err.as_str()), (0, ""));
+        answer.out.lines().map(str::to_owned).collect()
+    };
+    assert_eq!(
+        lines(&["get", "bfd", "fe80::1%eth1"]),
+        [
+            "REMOTE        LOCAL    STATE  SINCE  TX    DETECTION  SENT  RECEIVED  DOWNS  DIAGNOSTIC",
+            "fe80::1%eth1  fe80::2  held   2s     10ms  100ms      11    12        1      -",
+        ]
+    );
+    assert_eq!(
+        lines(&["get", "bfd", "fe80::1", "-o", "wide"]),
+        [
+            "REMOTE        LOCAL    INTERFACE  STATE  SINCE  HOPS    TX/RX-WANTED   TX/RX      DETECTION  MULT/REMOTE  \
+             AUTH               ECHO  DEMAND  HOLD-DOWN  LAST-DOWN                                 JITTER-P50/P99/MAX       \
+             SENT  RECEIVED  DISCARDED  UPS/DOWNS  USED-BY",
+            "fe80::1%eth1  fe80::2  eth1       held   2s     single  3.300ms/20ms*  10ms/20ms  100ms      3/5          \
+             2:meticulous-sha1  10ms  -       3s         1m1s ago: control detection time expired  0.050ms/2.500ms/2.100ms  \
+             11    12        3          2/1        neighbor eth1,peer lb2",
+        ]
+    );
+    let described = lines(&["describe", "bfd", "fe80::1%eth1"]);
+    for line in [
+        "session             fe80::1%eth1",
+        "used by             neighbor eth1, peer lb2",
+        "state               held for 2s, peer up",
+        "usable              in 3s, because it has failed before",
+        "last down           1m1s ago: control detection time expired, peer none",
+        "ends                fe80::2 -> fe80::1",
+        "authentication      2:meticulous-sha1",
+        "  this node wants   transmit 3.300ms, receive 20ms, multiplier 3",
+        "  the peer wants    transmit 10ms, receive 10ms, multiplier 5",
+        "  agreed            transmit 10ms, receive 20ms, detection 100ms",
+        "  by an operator    transmit 3.300ms; `batonctl set bfd fe80::1%eth1 --reset` takes it back",
+        "  hold-down         first 1s, longest 1m0s, held returns 1",
+        "  echo              10ms, round trip 0.150ms, sent 8, returned 7",
+        "  discarded         3: length 2, ttl 1",
+    ] {
+        assert!(
+            described.iter().any(|found| found == line),
+            "{line}: {described:#?}"
+        );
+    }
+}
+
+#[test]
+fn bfd_sessions_are_commanded() {
+    let daemon = daemon();
+    for (arguments, order) in [
+        (
+            vec![
+                "set",
+                "bfd",
+                "10.0.11.1",
+                "--interval",
+                "100ms",
+                "--multiplier",
+                "2",
+            ],
+            "set 10.0.11.1 Some(100000) Some(100000) Some(2)",
+        ),
+        // As the tools of loxilb write it.
+        (
+            vec!["set", "bfd", "10.0.11.1", "--interval=100000", "--retryCount=2"],
+            "set 10.0.11.1 Some(100000) Some(100000) Some(2)",
+        ),
+        (
+            vec!["set", "bfd", "fe80::1%eth1", "--transmit-interval", "3300us"],
+            "set fe80::1%eth1 Some(3300) None None",
+        ),
+        (
+            vec!["set", "bfd", "10.0.11.1", "--receive-interval", "1s"],
+            "set 10.0.11.1 None Some(1000000) None",
+        ),
+        (vec!["set", "bfd", "10.0.11.1", "--reset"], "reset 10.0.11.1"),
+        (vec!["bfd", "disable", "10.0.11.1"], "disable 10.0.11.1 false"),
+        (
+            vec!["bfd", "disable", "10.0.2.12", "--force"],
+            "disable 10.0.2.12 true",
+        ),
+        (vec!["bfd", "enable", "10.0.11.1"], "enable 10.0.11.1"),
+    ] {
+        let answer = daemon.run(&arguments);
+        assert_eq!(
+            (answer.code, answer.out.as_str(), answer.err.as_str()),
+            (0, "", ""),
+            "{arguments:?}"
+        );
+        let orders = std::mem::take(&mut *daemon.orders.lock().unwrap());
+        assert_eq!(orders, [order]);
+    }
+    for (arguments, code, words) in [
+        (
+            vec!["set", "bfd", "10.9.9.9", "--multiplier", "2"],
+            1,
+            "there is no BFD session 10.9.9.9; `batonctl get bfd`",
+        ),
+        (
+            vec!["bfd", "enable", "10.9.9.9"],
+            1,
+            "there is no BFD session 10.9.9.9",
+        ),
+        (
+            vec!["describe", "bfd", "10.9.9.9"],
+            1,
+            "there is no BFD session 10.9.9.9",
+        ),
+        (vec!["get", "bfd", "10.9.9.9"], 1, "there is no bfd `10.9.9.9`"),
+        (
+            vec!["bfd", "disable", "10.0.2.12"],
+            4,
+            "refused: force: 10.0.2.12 watches the peer lb2",
+        ),
+        (vec!["set", "bfd", "10.0.11.1"], 2, "--interval"),
+        (
+            vec!["set", "bfd", "10.0.11.1", "--multiplier", "0"],
+            2,
+            "0 is not in 1..=255",
+        ),
+        (
+            vec!["set", "bfd", "10.0.11.1", "--interval", "soon"],
+            2,
+            "neither a time such as 100ms nor a number",
+        ),
+        (
+            vec!["set", "bfd", "10.0.11.1", "--reset", "--multiplier", "3"],
+            2,
+            "cannot be used with",
+        ),
+        (
+            vec![
+                "set",
+                "bfd",
+                "10.0.11.1",
+                "--interval",
+                "1s",
+                "--receive-interval",
+                "1s",
+            ],
+            2,
+            "cannot be used with",
+        ),
+    ] {
+        let answer = daemon.run(&arguments);
+        assert_eq!(answer.code, code, "{arguments:?}: {}", answer.err);
+        assert!(answer.err.contains(words), "{arguments:?}: {}", answer.err);
+    }
 }
 
 #[test]
