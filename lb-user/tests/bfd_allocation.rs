@@ -75,7 +75,11 @@ fn config(index: u8, local: IpAddr, remote: IpAddr) -> SessionConfig {
             local,
             remote,
             interface: None,
-            hops: if index & 2 == 0 { Hops::Single } else { Hops::Multi { minimum_ttl: 255 } },
+            hops: if index & 2 == 0 {
+                Hops::Single
+            } else {
+                Hops::Multi { minimum_ttl: 255 }
+            },
         },
         role: Role::Active,
         parameters,
@@ -117,7 +121,13 @@ fn nothing_is_allocated_while_sessions_run() {
     settled(&handles, 200);
     assert_eq!(ALLOCATIONS.load(Ordering::Relaxed), before);
     for handle in &handles {
-        assert!(handle.report().sessions.iter().all(|session| session.status.counters.downs == 0));
+        assert!(
+            handle
+                .report()
+                .sessions
+                .iter()
+                .all(|session| session.status.counters.downs == 0)
+        );
         handle.halt();
     }
 }
