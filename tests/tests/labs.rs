@@ -51,6 +51,21 @@ fn every_lab_is_a_test_here() {
 }
 
 #[test]
+fn bfd_bird() {
+    run("bfd-bird");
+}
+
+#[test]
+fn bfd_crowd() {
+    run("bfd-crowd");
+}
+
+#[test]
+fn bfd_frr() {
+    run("bfd-frr");
+}
+
+#[test]
 fn bgp_guards() {
     run("bgp-guards");
 }

@@ -83,11 +83,13 @@ pub struct Report {
 }
 
 impl Report {
-    /// The sessions in the form of the API.
+    /// The sessions in the form of the API, by name.
     pub fn api_sessions(&self) -> Vec<api::BfdSession> {
         let now = Instant::now();
-        self.sessions
-            .iter()
+        let mut sessions: Vec<&SessionReport> = self.sessions.iter().collect();
+        sessions.sort_unstable_by(|one, other| one.key.cmp(&other.key));
+        sessions
+            .into_iter()
             .map(|report| api_session(report, now))
             .collect()
     }
