@@ -1,0 +1,107 @@
+//! Quantiles, a table, and the rows of the file.
+use serde_json::{Value, json};
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Quantiles {
+    pub(crate) count: usize,
+    pub(crate) p50: f64,
+    pub(crate) p99: f64,
+    pub(crate) max: f64,
+}
+
+impl Quantiles {
+    /// By nearest rank; `None` of nothing.
+    pub(crate) fn of(values: &[f64]) -> Option<Self> {
+        let mut sorted = values.to_vec();
+        sorted.sort_by(f64::total_cmp);
+        let rank = |percent: usize| {
+            let at = (sorted.len() * percent).div_ceil(100).max(1) - 1;
+            sorted.get(at).copied()
+        };
+        Some(Quantiles {
+            count: sorted.len(),
+            p50: rank(50)?,
+            p99: rank(99)?,
+            max: rank(100)?,
+        })
+    }
+}
+
+pub(crate) const COLUMNS: [&str; 4] = ["baton", "bird", "frr", "floor"];
+
+/// Everything that is printed and written.
+#[derive(Default)]
+pub(crate) struct Report {
+    rows: Vec<Value>,
+}
+
+impl Report {
+    pub(crate) fn headline(&self, title: &str) {
+        println!("\n{title}");
+        print!("{:<58} {:>6}", "", "");
+        COLUMNS.iter().for_each(|column| print!(" {column:>10}"));
+        println!(" {:>8}", "target");
+    }
+
+    /// One value of each column; a name that is not a column is a peer of its own.
+    pub(crate) fn row(
+        &mut self,
+        name: &str,
+        unit: &str,
+        values: &[(&str, Option<f64>)],
+        target: Option<f64>,
+    ) {
+        let of = |column: &str| {
+            let found = values.iter().find(|(name, _)| *name == column);
+            found.and_then(|(_, value)| *value)
+        };
+        print!("{name:<58} {unit:>6}");
+        for column in COLUMNS {
+            print!(" {:>10}", of(column).map_or("-".to_owned(), shown));
+        }
+        println!(" {:>8}", target.map_or("-".to_owned(), shown));
+        let peers: serde_json::Map<String, Value> = values
+            .iter()
+            .filter(|(name, value)| !["baton", "floor"].contains(name) && value.is_some())
+            .map(|(name, value)| ((*name).to_owned(), json!(value)))
+            .collect();
+        self.rows.push(json!({
+            "name": name, "unit": unit, "baton": of("baton"), "peers": peers, "floor": of("floor"),
+            "target": target,
+        }));
+    }
+
+    /// The three quantiles of each column, a row each.
+    pub(crate) fn quantiles(&mut self, name: &str, columns: &[(&str, Vec<f64>)], target: Option<f64>) {
+        let figures: Vec<(&str, Option<Quantiles>)> = columns
+            .iter()
+            .map(|(name, values)| (*name, Quantiles::of(values)))
+            .collect();
+        type Pick = fn(Quantiles) -> f64;
+        let picks: [(&str, Pick); 3] = [
+            ("p50", |quantiles| quantiles.p50),
+            ("p99", |quantiles| quantiles.p99),
+            ("max", |quantiles| quantiles.max),
+        ];
+        for (label, pick) in picks {
+            let values: Vec<(&str, Option<f64>)> = figures
+                .iter()
+                .map(|(name, quantiles)| (*name, quantiles.map(pick)))
+                .collect();
+            let target = target.filter(|_| label != "p50");
+            self.row(&format!("{name}, {label}"), "ms", &values, target);
+        }
+    }
+
+    pub(crate) fn json(&self) -> String {
+        serde_json::to_string_pretty(&self.rows).unwrap()
+    }
+}
+
+fn shown(value: f64) -> String {
+    if value.abs() < 10.0 {
+        format!("{value:.3}")
+    } else {
+        format!("{value:.1}")
+    }
+}

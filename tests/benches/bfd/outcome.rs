@@ -1,0 +1,96 @@
+//! What the trials of one fault came to.
+use crate::clock::milliseconds;
+use crate::daemon::BATON;
+use crate::detection::DETECTORS;
+use crate::figures::Report;
+use crate::times::Times;
+
+/// By how much a detection may seem early: stamps of two CPUs.
+const EARLY: i64 = -200_000;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    Kill,
+    Cut,
+}
+
+/// Nanoseconds from the fault, for each detector.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Trial {
+    pub(crate) packet: [i64; 3],
+    pub(crate) line: [i64; 3],
+    pub(crate) ideal: [i64; 3],
+    /// The event of our timeline.
+    pub(crate) timeline: Option<i64>,
+}
+
+#[derive(Default)]
+pub(crate) struct Outcome {
+    pub(crate) trials: Vec<Trial>,
+    pub(crate) discarded: usize,
+    pub(crate) undetected: [usize; 3],
+}
+
+impl std::fmt::Display for Fault {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(match self {
+            Fault::Kill => "SIGKILL of the neighbour",
+            Fault::Cut => "silent cut",
+        })
+    }
+}
+
+impl Outcome {
+    /// A value of each trial, a column for each detector.
+    fn columns(&self, of: impl Fn(&Trial, usize) -> i64) -> Vec<(&'static str, Vec<f64>)> {
+        let column = |index: usize| -> Vec<f64> {
+            let value = |trial: &Trial| milliseconds(of(trial, index));
+            self.trials.iter().map(value).collect()
+        };
+        let kinds = DETECTORS.iter().enumerate();
+        kinds.map(|(index, kind)| (kind.name, column(index))).collect()
+    }
+
+    /// Detections before an ideal detector's.
+    fn early(&self) -> Vec<(&'static str, Option<f64>)> {
+        let count = |index: usize| {
+            let early = self
+                .trials
+                .iter()
+                .filter(|trial| trial.line[index].min(trial.packet[index]) - trial.ideal[index] < EARLY);
+            early.count() as f64
+        };
+        let kinds = DETECTORS.iter().enumerate();
+        kinds
+            .map(|(index, kind)| (kind.name, Some(count(index))))
+            .collect()
+    }
+
+    pub(crate) fn show(&self, times: Times, fault: Fault, report: &mut Report) {
+        report.headline(&format!(
+            "detection, {times}, {fault}: {} trials, {} discarded, undetected {:?}",
+            self.trials.len(),
+            self.discarded,
+            self.undetected
+        ));
+        let target = times.detection().as_secs_f64() * 1e3 + 1.0;
+        let ideal: Vec<f64> = (self.columns(|trial, index| trial.ideal[index]).into_iter())
+            .flat_map(|(_, values)| values)
+            .collect();
+        let name = |what: &str| format!("{times}, {fault}: {what}");
+        let mut packets = self.columns(|trial, index| trial.packet[index]);
+        packets.push(("floor", ideal.clone()));
+        report.quantiles(&name("to the packet"), &packets, Some(target));
+        let mut lines = self.columns(|trial, index| trial.line[index]);
+        lines.push(("floor", ideal));
+        report.quantiles(&name("to the line"), &lines, Some(target));
+        let timeline = self.trials.iter().filter_map(|trial| trial.timeline);
+        let timeline = timeline.map(milliseconds).collect();
+        report.quantiles(&name("to the timeline"), &[(BATON.name, timeline)], Some(target));
+        let late = self.columns(|trial, index| trial.packet[index] - trial.ideal[index]);
+        report.quantiles(&name("packet after the deadline"), &late, Some(1.0));
+        let late = self.columns(|trial, index| trial.line[index] - trial.ideal[index]);
+        report.quantiles(&name("line after the deadline"), &late, Some(1.0));
+        report.row(&name("before the deadline"), "trials", &self.early(), Some(0.0));
+    }
+}
