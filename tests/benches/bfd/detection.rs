@@ -17,7 +17,7 @@ use crate::daemon::{self, BATON, BIRD, Daemon, FRR, Kind, Pair, Scheduling};
 use crate::figures::Report;
 use crate::network::{Network, Node};
 use crate::outcome::{Fault, Outcome, Trial};
-use crate::packet::{EXPIRED, State};
+use crate::packet::{EXPIRED, Packet, State};
 use crate::tap::{Scope, Sighting, Tap};
 use crate::times::Times;
 
@@ -68,7 +68,7 @@ impl Bed {
         names.extend(DETECTORS.iter().map(|kind| kind.name));
         let network = Network::new(&names);
         let target = network.node(TARGET).clone();
-        let tap = Tap::start(&network.switch, Scope::Everything);
+        let tap = Tap::start(&network.switch, Scope::Everything, Packet::read);
         let others: Vec<i32> = network.nodes[1..].iter().map(|node| node.port).collect();
         let cut = Cut::prepare(&network.switch, target.port, &others);
         let start = |kind: &Kind| {

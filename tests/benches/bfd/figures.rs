@@ -29,6 +29,10 @@ impl Quantiles {
 
 pub(crate) const COLUMNS: [&str; 4] = ["baton", "bird", "frr", "floor"];
 
+/// Widths of the table.
+const NAME: usize = 62;
+const COLUMN: usize = 23;
+
 /// Everything that is printed and written.
 #[derive(Default)]
 pub(crate) struct Report {
@@ -38,12 +42,12 @@ pub(crate) struct Report {
 impl Report {
     pub(crate) fn headline(&self, title: &str) {
         println!("\n{title}");
-        print!("{:<58} {:>6}", "", "");
-        COLUMNS.iter().for_each(|column| print!(" {column:>10}"));
+        print!("{:<NAME$} {:>6}", "", "");
+        COLUMNS.iter().for_each(|column| print!(" {column:>COLUMN$}"));
         println!(" {:>8}", "target");
     }
 
-    /// One value of each column; a name that is not a column is a peer of its own.
+    /// One value of each column.
     pub(crate) fn row(
         &mut self,
         name: &str,
@@ -51,32 +55,44 @@ impl Report {
         values: &[(&str, Option<f64>)],
         target: Option<f64>,
     ) {
-        let of = |column: &str| {
-            let found = values.iter().find(|(name, _)| *name == column);
-            found.and_then(|(_, value)| *value)
-        };
-        print!("{name:<58} {unit:>6}");
+        print!("{name:<NAME$} {unit:>6}");
         for column in COLUMNS {
-            print!(" {:>10}", of(column).map_or("-".to_owned(), shown));
+            print!(" {:>COLUMN$}", of(values, column).map_or("-".to_owned(), shown));
         }
         println!(" {:>8}", target.map_or("-".to_owned(), shown));
+        self.keep(name, unit, values, target);
+    }
+
+    fn keep(&mut self, name: &str, unit: &str, values: &[(&str, Option<f64>)], target: Option<f64>) {
         let peers: serde_json::Map<String, Value> = values
             .iter()
             .filter(|(name, value)| !["baton", "floor"].contains(name) && value.is_some())
             .map(|(name, value)| ((*name).to_owned(), json!(value)))
             .collect();
         self.rows.push(json!({
-            "name": name, "unit": unit, "baton": of("baton"), "peers": peers, "floor": of("floor"),
-            "target": target,
+            "name": name, "unit": unit, "baton": of(values, "baton"), "peers": peers,
+            "floor": of(values, "floor"), "target": target,
         }));
     }
 
-    /// The three quantiles of each column, a row each.
+    /// p50, p99 and max of each column: one line, three rows.
     pub(crate) fn quantiles(&mut self, name: &str, columns: &[(&str, Vec<f64>)], target: Option<f64>) {
         let figures: Vec<(&str, Option<Quantiles>)> = columns
             .iter()
             .map(|(name, values)| (*name, Quantiles::of(values)))
             .collect();
+        let cell = |column: &str| {
+            let found = figures.iter().find(|(name, _)| *name == column);
+            found.and_then(|(_, quantiles)| *quantiles).map(|quantiles| {
+                let parts = [quantiles.p50, quantiles.p99, quantiles.max];
+                parts.map(shown).join(" / ")
+            })
+        };
+        print!("{name:<NAME$} {:>6}", "ms");
+        for column in COLUMNS {
+            print!(" {:>COLUMN$}", cell(column).unwrap_or("-".to_owned()));
+        }
+        println!(" {:>8}", target.map_or("-".to_owned(), shown));
         type Pick = fn(Quantiles) -> f64;
         let picks: [(&str, Pick); 3] = [
             ("p50", |quantiles| quantiles.p50),
@@ -89,7 +105,7 @@ impl Report {
                 .map(|(name, quantiles)| (*name, quantiles.map(pick)))
                 .collect();
             let target = target.filter(|_| label != "p50");
-            self.row(&format!("{name}, {label}"), "ms", &values, target);
+            self.keep(&format!("{name}, {label}"), "ms", &values, target);
         }
     }
 
@@ -98,9 +114,14 @@ impl Report {
     }
 }
 
+fn of(values: &[(&str, Option<f64>)], column: &str) -> Option<f64> {
+    let found = values.iter().find(|(name, _)| *name == column);
+    found.and_then(|(_, value)| *value)
+}
+
 fn shown(value: f64) -> String {
     if value.abs() < 10.0 {
-        format!("{value:.3}")
+        format!("{value:.2}")
     } else {
         format!("{value:.1}")
     }

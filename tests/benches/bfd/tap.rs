@@ -1,6 +1,7 @@
-//! Every control packet that passes the switch, with the kernel's own stamp, whoever sent it.
+//! What passes a namespace, with the kernel's own stamp, whoever sent it.
 //!
-//! What comes in at a node's port is what the node has sent; what leaves at the port is what the node gets to see.
+//! At the switch, what comes in at a node's port is what the node has sent; what leaves at the port is what the node gets
+//! to see.
 use std::io::IoSliceMut;
 use std::mem::size_of;
 use std::os::fd::AsRawFd;
@@ -26,31 +27,35 @@ const BUFFER: usize = 16 << 20;
 const PAUSE: Duration = Duration::from_millis(50);
 
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Sighting {
+pub(crate) struct Sighting<T = Packet> {
     pub(crate) at: u64,
-    /// Index of the switch's port.
+    /// Index of the interface.
     pub(crate) port: i32,
     pub(crate) leaving: bool,
-    pub(crate) packet: Packet,
+    pub(crate) packet: T,
 }
 
 /// What the tap listens to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Scope {
+    /// BFD in both directions.
     Everything,
+    /// BFD, and whatever goes from or to the port of BGP.
+    WithBgp,
     /// What nodes send, except for the node behind a port: a flood must not get as far as the socket.
     SentExcept(i32),
 }
 
-pub(crate) struct Tap {
-    log: Arc<Mutex<Vec<Sighting>>>,
+pub(crate) struct Tap<T = Packet> {
+    log: Arc<Mutex<Vec<Sighting<T>>>>,
     dropped: Arc<AtomicU64>,
     enough: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
-impl Tap {
-    pub(crate) fn start(netns: &Netns, scope: Scope) -> Self {
+impl<T: Copy + Send + 'static> Tap<T> {
+    /// What `read` makes nothing of is passed over.
+    pub(crate) fn start(netns: &Netns, scope: Scope, read: fn(&[u8]) -> Option<T>) -> Self {
         let open = || {
             let protocol = Protocol::from(i32::from(ETH_P_ALL.to_be()));
             Socket::new(Domain::PACKET, Type::DGRAM, Some(protocol))
@@ -60,7 +65,8 @@ impl Tap {
         setsockopt(&socket, ReceiveTimestampns, &true).unwrap();
         setsockopt(&socket, RcvBufForce, &BUFFER).unwrap();
         socket.set_read_timeout(Some(PAUSE)).unwrap();
-        let (log, enough, dropped) = (Arc::default(), Arc::default(), Arc::default());
+        let log = Arc::new(Mutex::new(Vec::new()));
+        let (enough, dropped): (Arc<AtomicBool>, Arc<AtomicU64>) = Default::default();
         let mut tap = Tap {
             log: Arc::clone(&log),
             enough: Arc::clone(&enough),
@@ -70,7 +76,7 @@ impl Tap {
         tap.thread = Some(std::thread::spawn(move || {
             observe_in_time();
             while !enough.load(Ordering::Relaxed) {
-                match next(&socket) {
+                match next(&socket, read) {
                     Some(sighting) => log.lock().unwrap().push(sighting),
                     // A pause is a good moment to ask for what the kernel had no room for.
                     None => drop(dropped.fetch_add(lost(&socket), Ordering::Relaxed)),
@@ -87,9 +93,9 @@ impl Tap {
     }
 
     /// At or after a moment, in the order of their moments.
-    pub(crate) fn since(&self, moment: u64) -> Vec<Sighting> {
+    pub(crate) fn since(&self, moment: u64) -> Vec<Sighting<T>> {
         let log = self.log.lock().unwrap();
-        let mut found: Vec<Sighting> = log
+        let mut found: Vec<Sighting<T>> = log
             .iter()
             .rev()
             // Stamps of two CPUs may be a little out of order.
@@ -108,12 +114,12 @@ impl Tap {
     }
 
     /// All that was seen since the last call or [`Tap::forget`].
-    pub(crate) fn take(&self) -> Vec<Sighting> {
+    pub(crate) fn take(&self) -> Vec<Sighting<T>> {
         std::mem::take(&mut self.log.lock().unwrap())
     }
 }
 
-impl Drop for Tap {
+impl<T> Drop for Tap<T> {
     fn drop(&mut self) {
         self.enough.store(true, Ordering::Relaxed);
         if let Some(thread) = self.thread.take() {
@@ -122,8 +128,8 @@ impl Drop for Tap {
     }
 }
 
-fn next(socket: &Socket) -> Option<Sighting> {
-    let mut buffer = [0; 128];
+fn next<T>(socket: &Socket, read: fn(&[u8]) -> Option<T>) -> Option<Sighting<T>> {
+    let mut buffer = [0; 4096];
     let mut control = nix::cmsg_space!(TimeSpec);
     let (length, address, stamp) = {
         let mut parts = [IoSliceMut::new(&mut buffer)];
@@ -144,7 +150,7 @@ fn next(socket: &Socket) -> Option<Sighting> {
         at: moment_of_stamp(stamp),
         port: i32::try_from(address.ifindex()).unwrap(),
         leaving: address.pkttype() == libc::PACKET_OUTGOING,
-        packet: Packet::read(buffer.get(..length)?)?,
+        packet: read(buffer.get(..length)?)?,
     })
 }
 
@@ -169,6 +175,8 @@ fn lost(socket: &Socket) -> u64 {
 /// Lets UDP over IPv4 to the port of BFD through, in the scope asked for.
 fn attach(socket: &Socket, scope: Scope) {
     const AUXILIARY: u32 = -0x1000_i32 as u32;
+    const TCP: u32 = 6;
+    const BGP: u32 = 179;
     let (protocol, kind, interface) = (AUXILIARY, AUXILIARY + 4, AUXILIARY + 8);
     let operation = |code: u32, jt: u8, jf: u8, k: u32| libc::sock_filter {
         code: u16::try_from(code).unwrap(),
@@ -176,25 +184,32 @@ fn attach(socket: &Socket, scope: Scope) {
         jf,
         k,
     };
-    let word = libc::BPF_LD | libc::BPF_W | libc::BPF_ABS;
-    let equal = libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K;
+    let absolute = |size: u32, k: u32| operation(libc::BPF_LD | size | libc::BPF_ABS, 0, 0, k);
+    let equal = |k: u32, jt: u8, jf: u8| operation(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, jt, jf, k);
+    let give = |length: u32| operation(libc::BPF_RET | libc::BPF_K, 0, 0, length);
     let (outgoing, flooder) = match scope {
-        Scope::Everything => (u32::MAX, 0),
+        Scope::Everything | Scope::WithBgp => (u32::MAX, 0),
         Scope::SentExcept(port) => (u32::from(libc::PACKET_OUTGOING), port.cast_unsigned()),
     };
+    let tcp = if scope == Scope::WithBgp { TCP } else { u32::MAX };
     let mut program = [
-        operation(word, 0, 0, kind),
-        operation(equal, 9, 0, outgoing),
-        operation(word, 0, 0, interface),
-        operation(equal, 7, 0, flooder),
-        operation(word, 0, 0, protocol),
-        operation(equal, 0, 5, ETH_P_IP),
-        operation(libc::BPF_LD | libc::BPF_B | libc::BPF_ABS, 0, 0, 9),
-        operation(equal, 0, 3, UDP.into()),
-        operation(libc::BPF_LD | libc::BPF_H | libc::BPF_ABS, 0, 0, 22),
-        operation(equal, 0, 1, PORT.into()),
-        operation(libc::BPF_RET | libc::BPF_K, 0, 0, u32::MAX),
-        operation(libc::BPF_RET | libc::BPF_K, 0, 0, 0),
+        absolute(libc::BPF_W, kind),
+        equal(outgoing, 14, 0),
+        absolute(libc::BPF_W, interface),
+        equal(flooder, 12, 0),
+        absolute(libc::BPF_W, protocol),
+        equal(ETH_P_IP, 0, 10),
+        absolute(libc::BPF_B, 9),
+        equal(tcp, 3, 0),
+        equal(UDP.into(), 0, 7),
+        absolute(libc::BPF_H, 22),
+        equal(PORT.into(), 4, 5),
+        absolute(libc::BPF_H, 20),
+        equal(BGP, 2, 0),
+        absolute(libc::BPF_H, 22),
+        equal(BGP, 0, 1),
+        give(u32::MAX),
+        give(0),
     ];
     let filter = libc::sock_fprog {
         len: u16::try_from(program.len()).unwrap(),
