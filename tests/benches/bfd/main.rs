@@ -11,11 +11,13 @@
     clippy::float_arithmetic,
     reason = "a benchmark fails by panicking and computes ratios"
 )]
+mod burners;
 mod clock;
 mod cut;
 mod daemon;
 mod detection;
 mod figures;
+mod frame;
 mod journal;
 mod network;
 mod options;
@@ -23,6 +25,7 @@ mod outcome;
 mod packet;
 mod tap;
 mod times;
+mod update;
 
 use std::path::PathBuf;
 
@@ -45,6 +48,9 @@ fn main() {
     machine(options.seed);
     if options.wants("detection") {
         detection::run(&options.detection(), &mut chance, &mut report);
+    }
+    if options.wants("update") {
+        update::run(options.trials, &mut chance, &mut report);
     }
     write(&report);
 }
