@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::journal::Journal;
 use crate::network::{Network, Node};
+use crate::speaker;
 use crate::times::Times;
 
 /// While a session is down bird sends this often.
@@ -62,17 +63,19 @@ pub(crate) const FRR: Kind = Kind {
 };
 
 impl Daemon {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Daemon {
             children: Vec::new(),
             journal: Journal::default(),
         }
     }
 
-    fn spawn(&mut self, node: &Node, scheduling: Scheduling, words: &[&str]) {
+    pub(crate) fn spawn(&mut self, node: &Node, scheduling: Scheduling, words: &[&str]) {
         let output = self.journal.open();
         let mut command = Command::new("ip");
         command.args(["netns", "exec", node.netns.name()]);
+        // Not even a benchmark that is killed leaves anything running.
+        command.args(["setpriv", "--pdeathsig", "KILL"]);
         if let Scheduling::Fifo(priority) = scheduling {
             command.args(["chrt", "--fifo", &priority.to_string()]);
         }
@@ -90,12 +93,6 @@ impl Daemon {
         for child in &mut self.children {
             let _ = child.kill();
         }
-    }
-
-    pub(crate) fn is_alive(&mut self) -> bool {
-        self.children
-            .iter_mut()
-            .all(|child| child.try_wait().is_ok_and(|status| status.is_none()))
     }
 }
 
@@ -197,7 +194,7 @@ fn wait_for(path: &Path) {
     }
 }
 
-/// A session is that of a BGP neighbour, which never answers.
+/// Sessions are those of BGP neighbours that never answer, unless the configuration has sessions of their own.
 fn baton(network: &Network, node: &Node, times: Times, pairs: &[Pair], scheduling: Scheduling) -> Daemon {
     let (name, id) = (node.name, node.address);
     let folder = network.path(name);
@@ -207,16 +204,26 @@ fn baton(network: &Network, node: &Node, times: Times, pairs: &[Pair], schedulin
         "[node]\nname = \"{name}\"\nrouter-id = \"{id}\"\nrun-dir = \"{}\"\n\
          [datapath]\ninterfaces = [\"e0\"]\nmax-flows = 4096\n\
          [api]\nsocket = \"{}\"\n\
-         [bfd]\ninterval = \"{}ms\"\nmultiplier = {}\n[bgp]\nas = 65001\n",
+         [bfd]\ninterval = \"{}ms\"\nmultiplier = {}\n",
         folder.display(),
         socket.display(),
         times.milliseconds,
         times.multiplier
     );
+    let (before, section, more) = if speaker::daemon_has_sessions() {
+        ("", "bfd.session", "")
+    } else {
+        (
+            "[bgp]\nas = 65001\n",
+            "bgp.neighbor",
+            "as = 65000\nexport = \"none\"\nbfd = true\n",
+        )
+    };
+    config.push_str(before);
     for pair in pairs {
         writeln!(
             config,
-            "[[bgp.neighbor]]\naddress = \"{}\"\nlocal = \"{}\"\nas = 65000\nexport = \"none\"\nbfd = true",
+            "[[{section}]]\naddress = \"{}\"\nlocal = \"{}\"\n{more}",
             pair.remote, pair.local
         )
         .unwrap();

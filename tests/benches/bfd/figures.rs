@@ -3,7 +3,6 @@ use serde_json::{Value, json};
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Quantiles {
-    pub(crate) count: usize,
     pub(crate) p50: f64,
     pub(crate) p99: f64,
     pub(crate) max: f64,
@@ -19,7 +18,6 @@ impl Quantiles {
             sorted.get(at).copied()
         };
         Some(Quantiles {
-            count: sorted.len(),
             p50: rank(50)?,
             p99: rank(99)?,
             max: rank(100)?,

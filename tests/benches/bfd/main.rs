@@ -13,16 +13,20 @@
 )]
 mod burners;
 mod clock;
+mod cpu;
 mod cut;
 mod daemon;
 mod detection;
 mod figures;
+mod flood;
 mod frame;
 mod journal;
 mod network;
 mod options;
 mod outcome;
 mod packet;
+mod quiet;
+mod speaker;
 mod tap;
 mod times;
 mod update;
@@ -39,6 +43,11 @@ fn main() {
     if arguments.iter().any(|argument| argument == "--test") {
         return;
     }
+    if let [role, rest @ ..] = arguments.as_slice()
+        && role == speaker::ROLE
+    {
+        return speaker::main(rest);
+    }
     let options = Options::read(&arguments).unwrap_or_else(|complaint| {
         eprintln!("{complaint}\n{}", options::USAGE);
         std::process::exit(2)
@@ -51,6 +60,12 @@ fn main() {
     }
     if options.wants("update") {
         update::run(options.trials, &mut chance, &mut report);
+    }
+    if options.wants("quiet") {
+        quiet::run(&options.quiet(), &mut report);
+    }
+    if options.wants("cpu") {
+        cpu::run(&options.cpu(), &mut report);
     }
     write(&report);
 }

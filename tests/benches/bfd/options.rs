@@ -2,14 +2,18 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::daemon::Scheduling;
-use crate::detection;
 use crate::times::Times;
+use crate::{cpu, detection, quiet};
 
 const PARTS: [&str; 4] = ["detection", "update", "quiet", "cpu"];
 
 pub(crate) const USAGE: &str = "parts: detection, update, quiet, cpu (all without one)
   --trials N       trials of each fault in detection and update (50)
   --times 10msx3   of detection, repeatable (10msx3, 50msx3, 100msx3)
+  --minutes N      of quiet (10)
+  --rate N         packets of its flood in a second (100000)
+  --sessions N     of cpu, repeatable (1, 64, 256)
+  --seconds N      of each measurement of cpu (10)
   --peers-fifo     bird and FRR under SCHED_FIFO 50, as our BFD thread is
   --seed N         of the moments of the faults";
 
@@ -17,6 +21,10 @@ pub(crate) struct Options {
     parts: Vec<String>,
     pub(crate) trials: usize,
     times: Vec<Times>,
+    minutes: f64,
+    rate: u32,
+    sessions: Vec<u32>,
+    seconds: u64,
     peers: Scheduling,
     pub(crate) seed: u64,
 }
@@ -28,6 +36,10 @@ impl Options {
             parts: Vec::new(),
             trials: 50,
             times: Vec::new(),
+            minutes: 10.0,
+            rate: 100_000,
+            sessions: Vec::new(),
+            seconds: 10,
             peers: Scheduling::Own,
             seed: u64::from(now.subsec_nanos()),
         };
@@ -38,6 +50,10 @@ impl Options {
                 "--trials" => options.trials = number(value()?)?,
                 "--seed" => options.seed = number(value()?)?,
                 "--times" => options.times.push(value()?.parse()?),
+                "--minutes" => options.minutes = number(value()?)?,
+                "--rate" => options.rate = number(value()?)?,
+                "--sessions" => options.sessions.push(number(value()?)?),
+                "--seconds" => options.seconds = number(value()?)?,
                 "--peers-fifo" => options.peers = Scheduling::Fifo(50),
                 // Cargo says that to every benchmark.
                 "--bench" => (),
@@ -47,6 +63,9 @@ impl Options {
         }
         if options.times.is_empty() {
             options.times = [10, 50, 100].map(|interval| Times::new(interval, 3)).to_vec();
+        }
+        if options.sessions.is_empty() {
+            options.sessions = vec![1, 64, 256];
         }
         Ok(options)
     }
@@ -60,6 +79,21 @@ impl Options {
             times: self.times.clone(),
             trials: self.trials,
             peers: self.peers,
+        }
+    }
+
+    pub(crate) fn quiet(&self) -> quiet::Options {
+        quiet::Options {
+            minutes: self.minutes,
+            rate: self.rate,
+            peers: self.peers,
+        }
+    }
+
+    pub(crate) fn cpu(&self) -> cpu::Options {
+        cpu::Options {
+            sessions: self.sessions.clone(),
+            seconds: self.seconds,
         }
     }
 }
