@@ -27,11 +27,15 @@ pub(crate) struct Options {
 
 pub(crate) fn run(options: &Options, report: &mut Report) {
     let baton = speaker::kind();
-    report.headline(&format!(
-        "cpu, sessions with bird2 at {TIMES}, over {} s; baton is {}",
-        options.seconds,
-        speaker::description()
-    ));
+    let title = format!("cpu, sessions with bird2 at {TIMES}, over {} s", options.seconds);
+    let what = format!("baton is {}", speaker::description());
+    report.headline(
+        &title,
+        &[
+            &what,
+            "schedstat of all threads of the daemon; of FRR bfdd and zebra",
+        ],
+    );
     for &sessions in &options.sessions {
         let values: Vec<(&str, Option<f64>)> = [baton, BIRD, FRR]
             .into_iter()

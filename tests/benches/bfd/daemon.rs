@@ -28,6 +28,15 @@ pub(crate) enum Scheduling {
     Fifo(u8),
 }
 
+impl std::fmt::Display for Scheduling {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Scheduling::Own => formatter.write_str("SCHED_OTHER, as they come"),
+            Scheduling::Fifo(priority) => write!(formatter, "SCHED_FIFO {priority}"),
+        }
+    }
+}
+
 pub(crate) struct Daemon {
     children: Vec<Child>,
     pub(crate) journal: Journal,

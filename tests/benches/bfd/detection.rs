@@ -53,7 +53,7 @@ pub(crate) fn run(options: &Options, chance: &mut Chance, report: &mut Report) {
         for fault in [Fault::Kill, Fault::Cut] {
             let mut outcome = Outcome::default();
             // A machine on which nothing settles must not keep it for ever.
-            while outcome.trials.len() < options.trials && outcome.discarded <= options.trials {
+            while outcome.trials.len() < options.trials && outcome.void() <= options.trials {
                 bed.trial(fault, chance, &mut outcome);
             }
             assert_eq!(bed.tap.dropped(), 0, "the tap has missed packets: void");

@@ -38,8 +38,12 @@ pub(crate) struct Report {
 }
 
 impl Report {
-    pub(crate) fn headline(&self, title: &str) {
-        println!("\n{title}");
+    /// What follows, how it is measured, and on how busy a machine.
+    pub(crate) fn headline(&self, title: &str, notes: &[&str]) {
+        let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+        let load: Vec<&str> = load.split(' ').take(3).collect();
+        println!("\n{title}; load average {}", load.join(" "));
+        notes.iter().for_each(|note| println!("  {note}"));
         print!("{:<NAME$} {:>6}", "", "");
         COLUMNS.iter().for_each(|column| print!(" {column:>COLUMN$}"));
         println!(" {:>8}", "target");

@@ -35,13 +35,7 @@ pub(crate) fn run(words: &str) {
 impl Network {
     pub(crate) fn new(names: &[&'static str]) -> Self {
         // What a run that was killed has left behind goes first.
-        let left = Command::new("ip").args(["netns", "list"]).output().unwrap();
-        let left = String::from_utf8_lossy(&left.stdout).into_owned();
-        for name in left.lines().filter_map(|line| line.split(' ').next()) {
-            if name.starts_with(&format!("clab-{LAB}-")) {
-                Netns::named(name).delete().unwrap();
-            }
-        }
+        sweep();
         let mut network = Network {
             switch: Netns::of(LAB, SWITCH),
             nodes: Vec::new(),
@@ -121,10 +115,21 @@ impl Node {
 
 impl Drop for Network {
     fn drop(&mut self) {
-        for node in &self.nodes {
-            let _ = node.netns.delete();
+        sweep();
+    }
+}
+
+/// Removes all namespaces of this benchmark, with what runs in them.
+fn sweep() {
+    let list = Command::new("ip").args(["netns", "list"]).output().unwrap();
+    let prefix = format!("clab-{LAB}-");
+    for line in String::from_utf8_lossy(&list.stdout).lines() {
+        let name = line.split(' ').next().unwrap_or_default();
+        if name.starts_with(&prefix)
+            && let Err(error) = Netns::named(name).delete()
+        {
+            eprintln!("{name}: {error}");
         }
-        let _ = self.switch.delete();
     }
 }
 

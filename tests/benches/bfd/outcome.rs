@@ -8,6 +8,13 @@ use crate::times::Times;
 /// By how much a detection may seem early: stamps of two CPUs.
 const EARLY: i64 = -200_000;
 
+const NOTES: [&str; 4] = [
+    "p50 / p99 / max from the fault; the same trials for all",
+    "packet: the first with Down and diagnostic 1 out of the detector's port, stamped by the kernel",
+    "line: the daemon's own, as it comes out of its pipe; timeline: our daemon's own moment",
+    "deadline and floor: the last packet that the detector got, plus the detection time",
+];
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
     Kill,
@@ -34,13 +41,18 @@ pub(crate) struct Outcome {
 impl std::fmt::Display for Fault {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.write_str(match self {
-            Fault::Kill => "SIGKILL of the neighbour",
+            Fault::Kill => "SIGKILL",
             Fault::Cut => "silent cut",
         })
     }
 }
 
 impl Outcome {
+    /// Trials without figures.
+    pub(crate) fn void(&self) -> usize {
+        self.discarded + self.undetected.iter().sum::<usize>()
+    }
+
     /// A value of each trial, a column for each detector.
     fn columns(&self, of: impl Fn(&Trial, usize) -> i64) -> Vec<(&'static str, Vec<f64>)> {
         let column = |index: usize| -> Vec<f64> {
@@ -67,12 +79,13 @@ impl Outcome {
     }
 
     pub(crate) fn show(&self, times: Times, fault: Fault, report: &mut Report) {
-        report.headline(&format!(
+        let title = format!(
             "detection, {times}, {fault}: {} trials, {} discarded, undetected {:?}",
             self.trials.len(),
             self.discarded,
             self.undetected
-        ));
+        );
+        report.headline(&title, &NOTES);
         let target = times.detection().as_secs_f64() * 1e3 + 1.0;
         let ideal: Vec<f64> = (self.columns(|trial, index| trial.ideal[index]).into_iter())
             .flat_map(|(_, values)| values)

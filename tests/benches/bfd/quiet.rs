@@ -26,15 +26,17 @@ const PAIRS: [(Kind, [&str; 2]); 3] = [
     (BIRD, ["bird-a", "bird-b"]),
     (FRR, ["frr-a", "frr-b"]),
 ];
+const NOTE: &str = "a down is a packet with Down and diagnostic 1 of a node that was Up, seen at the switch";
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Without a false alarm, before the load begins.
 const CALM: Duration = Duration::from_secs(2);
 /// Of our metrics: those that exist are shown.
-const METRICS: [(&str, &str, f64); 4] = [
+const METRICS: [(&str, &str, f64); 5] = [
     ("baton_bfd_lateness_max_seconds", "ms", 1e3),
     ("baton_bfd_late_wakeups_total", "", 1.0),
     ("baton_bfd_downs_total", "", 1.0),
     ("baton_bfd_discarded_packets_total", "", 1.0),
+    ("baton_bfd_discards_total", "", 1.0),
 ];
 
 pub(crate) struct Options {
@@ -83,12 +85,14 @@ pub(crate) fn run(options: &Options, report: &mut Report) {
     let after = METRICS.map(|(metric, ..)| of_pair(&network, metric));
     assert_eq!(tap.dropped(), 0, "the tap has missed packets: void");
     drop(daemons);
-    report.headline(&format!(
-        "quiet, {TIMES}, pairs of the same kind, all cores burning for {:.1} min, flood of {:.0} packets/s ({} asked for)",
+    let title = format!(
+        "quiet, {TIMES}, pairs of the same kind, all cores burning for {:.1} min, flood of {:.0} packets/s of {} asked for",
         elapsed.as_secs_f64() / 60.0,
         sent as f64 / elapsed.as_secs_f64(),
         options.rate
-    ));
+    );
+    let scheduling = format!("bird and FRR run under {}", options.peers);
+    report.headline(&title, &[&scheduling, NOTE]);
     if let Err(late) = settled {
         println!("not calm before the load: {late}");
     }

@@ -140,9 +140,12 @@ fn next<T>(socket: &Socket, read: fn(&[u8]) -> Option<T>) -> Option<Sighting<T>>
             MsgFlags::empty(),
         );
         let message = received.ok()?;
-        let stamp = message.cmsgs().ok()?.find_map(|control| match control {
-            ControlMessageOwned::ScmTimestampns(stamp) => Some(Duration::from(stamp)),
-            _ => None,
+        let stamp = message.cmsgs().ok()?.find_map(|control| {
+            if let ControlMessageOwned::ScmTimestampns(stamp) = control {
+                Some(Duration::from(stamp))
+            } else {
+                None
+            }
         });
         (message.bytes, message.address?, stamp?)
     };

@@ -35,6 +35,12 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const SETTLED: usize = 8;
 const TARGET: f64 = 1.0;
 
+const NOTES: [&str; 3] = [
+    "p50 / p99 / max; deadline: the last control packet of the MASTER at the BACKUP's interface, plus the detection time",
+    "UPDATE: the first with the MED of a MASTER out of the BACKUP's interface; both stamped by the kernel",
+    "BFD down: the moment in the BACKUP's timeline; last packet: how far the daemon's moment of it is from the kernel's",
+];
+
 struct Bed {
     running: Running,
     tap: Tap<Frame>,
@@ -51,20 +57,35 @@ struct Trial {
     disagreement: i64,
 }
 
+enum Verdict {
+    Found(Trial),
+    /// No UPDATE in time, or no event of the daemon.
+    Missed,
+    /// The pair was not ready before the fault.
+    Discarded,
+}
+
+#[derive(Default)]
+struct Series {
+    found: Vec<Trial>,
+    missed: usize,
+    discarded: usize,
+}
+
 pub(crate) fn run(trials: usize, chance: &mut Chance, report: &mut Report) {
     let mut bed = Bed::up();
     for loaded in [false, true] {
         for fault in [Fault::Kill, Fault::Cut] {
-            let mut found = Vec::new();
-            let mut discarded = 0;
-            while found.len() < trials && discarded <= trials {
+            let mut series = Series::default();
+            while series.found.len() < trials && series.discarded + series.missed <= trials {
                 match bed.trial(fault, loaded, chance) {
-                    Some(trial) => found.push(trial),
-                    None => discarded += 1,
+                    Verdict::Found(trial) => series.found.push(trial),
+                    Verdict::Missed => series.missed += 1,
+                    Verdict::Discarded => series.discarded += 1,
                 }
             }
             assert_eq!(bed.tap.dropped(), 0, "the tap has missed packets: void");
-            show(&found, discarded, fault, loaded, report);
+            series.show(fault, loaded, report);
         }
     }
 }
@@ -133,11 +154,10 @@ impl Bed {
         false
     }
 
-    /// `None`: discarded.
-    fn trial(&mut self, fault: Fault, loaded: bool, chance: &mut Chance) -> Option<Trial> {
+    fn trial(&mut self, fault: Fault, loaded: bool, chance: &mut Chance) -> Verdict {
         if !self.settle() {
             eprintln!("the pair is not ready: {}", self.describe());
-            return None;
+            return Verdict::Discarded;
         }
         self.tap.forget();
         let calm = labs::monotonic_ns();
@@ -157,7 +177,11 @@ impl Bed {
         let steady = controls(&seen, LAN[1], LAN[0])
             .filter(|(at, _)| *at < before)
             .all(|(_, packet)| is_fast(&packet));
-        trial.filter(|_| steady)
+        match trial {
+            _ if !steady => Verdict::Discarded,
+            Some(trial) => Verdict::Found(trial),
+            None => Verdict::Missed,
+        }
     }
 
     fn inflict(&self, fault: Fault) {
@@ -248,7 +272,7 @@ fn controls(
         Frame::Control(packet) if packet.source == source && packet.destination == destination => {
             Some((sighting.at, packet))
         }
-        _ => None,
+        Frame::Control(_) | Frame::Update { .. } => None,
     })
 }
 
@@ -290,29 +314,32 @@ fn copy_of_lab(folder: &Path) -> std::path::PathBuf {
     to
 }
 
-fn show(trials: &[Trial], discarded: usize, fault: Fault, loaded: bool, report: &mut Report) {
-    let load = if loaded { "all cores burning" } else { "idle" };
-    report.headline(&format!(
-        "update, {TIMES}, {fault}, {load}: {} trials, {discarded} discarded",
-        trials.len()
-    ));
-    let column =
-        |of: fn(&Trial) -> i64| -> Vec<f64> { trials.iter().map(|trial| milliseconds(of(trial))).collect() };
-    let name = |what: &str| format!("{fault}, {load}: {what}");
-    for (what, values, target) in [
-        ("deadline to UPDATE", column(|trial| trial.update), Some(TARGET)),
-        ("deadline to BFD down", column(|trial| trial.decision), None),
-        (
-            "BFD down to UPDATE",
-            column(|trial| trial.update - trial.decision),
-            None,
-        ),
-        (
-            "last packet, daemon's stamp behind the tap's",
+impl Series {
+    fn show(&self, fault: Fault, loaded: bool, report: &mut Report) {
+        let load = if loaded { "burning" } else { "idle" };
+        let title = format!(
+            "update, {TIMES}, {fault} of the MASTER, {load}: {} trials, {} discarded, {} without an UPDATE",
+            self.found.len(),
+            self.discarded,
+            self.missed
+        );
+        report.headline(&title, &NOTES);
+        let column = |of: fn(&Trial) -> i64| -> Vec<f64> {
+            let value = |trial: &Trial| milliseconds(of(trial));
+            self.found.iter().map(value).collect()
+        };
+        let mut show = |what: &str, values: Vec<f64>, target: Option<f64>| {
+            let name = format!("update, {fault}, {load}: {what}");
+            report.quantiles(&name, &[(BATON.name, values)], target);
+        };
+        show("deadline to UPDATE", column(|trial| trial.update), Some(TARGET));
+        show("deadline to BFD down", column(|trial| trial.decision), None);
+        let rest = column(|trial| trial.update - trial.decision);
+        show("BFD down to UPDATE", rest, None);
+        show(
+            "last packet, daemon from tap",
             column(|trial| trial.disagreement),
             None,
-        ),
-    ] {
-        report.quantiles(&name(what), &[(BATON.name, values)], target);
+        );
     }
 }
