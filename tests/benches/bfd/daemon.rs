@@ -83,7 +83,8 @@ impl Daemon {
         let output = self.journal.open();
         let mut command = Command::new("ip");
         command.args(["netns", "exec", node.netns.name()]);
-        // Not even a benchmark that is killed leaves anything running.
+        // A benchmark that is killed leaves nothing running, except for FRR, which becomes another user; the next run
+        // ends that.
         command.args(["setpriv", "--pdeathsig", "KILL"]);
         if let Scheduling::Fifo(priority) = scheduling {
             command.args(["chrt", "--fifo", &priority.to_string()]);

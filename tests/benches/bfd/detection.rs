@@ -11,6 +11,7 @@
 use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
+use crate::burners::Burners;
 use crate::clock::{Chance, between, nanoseconds};
 use crate::cut::Cut;
 use crate::daemon::{self, BATON, BIRD, Daemon, FRR, Kind, Pair, Scheduling};
@@ -36,11 +37,14 @@ pub(crate) struct Options {
     pub(crate) trials: usize,
     /// How bird and FRR are scheduled as detectors.
     pub(crate) peers: Scheduling,
+    /// All cores burn from before the fault until it is detected.
+    pub(crate) burn: bool,
 }
 
 struct Bed {
     network: Network,
     times: Times,
+    burn: bool,
     target: Option<Daemon>,
     detectors: Vec<Daemon>,
     tap: Tap,
@@ -49,7 +53,7 @@ struct Bed {
 
 pub(crate) fn run(options: &Options, chance: &mut Chance, report: &mut Report) {
     for &times in &options.times {
-        let mut bed = Bed::new(times, options.peers);
+        let mut bed = Bed::new(times, options);
         for fault in [Fault::Kill, Fault::Cut] {
             let mut outcome = Outcome::default();
             // A machine on which nothing settles must not keep it for ever.
@@ -57,13 +61,18 @@ pub(crate) fn run(options: &Options, chance: &mut Chance, report: &mut Report) {
                 bed.trial(fault, chance, &mut outcome);
             }
             assert_eq!(bed.tap.dropped(), 0, "the tap has missed packets: void");
-            outcome.show(times, fault, report);
+            let circumstances = format!(
+                "bird and FRR run under {}{}",
+                options.peers,
+                if options.burn { ", all cores burning" } else { "" }
+            );
+            outcome.show(times, fault, &circumstances, report);
         }
     }
 }
 
 impl Bed {
-    fn new(times: Times, peers: Scheduling) -> Self {
+    fn new(times: Times, options: &Options) -> Self {
         let mut names = vec![TARGET];
         names.extend(DETECTORS.iter().map(|kind| kind.name));
         let network = Network::new(&names);
@@ -80,7 +89,7 @@ impl Bed {
             let scheduling = if kind.name == BATON.name {
                 Scheduling::Own
             } else {
-                peers
+                options.peers
             };
             (kind.start)(&network, node, times, &[pair], scheduling)
         };
@@ -88,6 +97,7 @@ impl Bed {
         let mut bed = Bed {
             network,
             times,
+            burn: options.burn,
             target: None,
             detectors,
             tap,
@@ -168,6 +178,7 @@ impl Bed {
         }
         self.tap.forget();
         self.detectors.iter().for_each(|daemon| daemon.journal.forget());
+        let burners = self.burn.then(Burners::start);
         let calm = labs::monotonic_ns();
         let moment = Instant::now() + self.times.detection() + chance.below(self.times.interval() * 2);
         while Instant::now() < moment {
@@ -175,6 +186,7 @@ impl Bed {
         }
         let [before, after] = self.inflict(fault);
         let found = self.observe(before);
+        drop(burners);
         self.heal(fault);
         let seen = self.tap.since(calm);
         let steady = seen

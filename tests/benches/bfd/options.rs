@@ -10,6 +10,7 @@ const PARTS: [&str; 4] = ["detection", "update", "quiet", "cpu"];
 pub(crate) const USAGE: &str = "parts: detection, update, quiet, cpu (all without one)
   --trials N       trials of each fault in detection and update (50)
   --times 10msx3   of detection, repeatable (10msx3, 50msx3, 100msx3)
+  --burn           all cores burn while detection waits
   --minutes N      of quiet (10)
   --rate N         packets of its flood in a second (100000)
   --sessions N     of cpu, repeatable (1, 64, 256)
@@ -26,6 +27,7 @@ pub(crate) struct Options {
     sessions: Vec<u32>,
     seconds: u64,
     peers: Scheduling,
+    burn: bool,
     pub(crate) seed: u64,
 }
 
@@ -41,6 +43,7 @@ impl Options {
             sessions: Vec::new(),
             seconds: 10,
             peers: Scheduling::Own,
+            burn: false,
             seed: u64::from(now.subsec_nanos()),
         };
         let mut words = arguments.iter();
@@ -54,6 +57,7 @@ impl Options {
                 "--rate" => options.rate = number(value()?)?,
                 "--sessions" => options.sessions.push(number(value()?)?),
                 "--seconds" => options.seconds = number(value()?)?,
+                "--burn" => options.burn = true,
                 "--peers-fifo" => options.peers = Scheduling::Fifo(50),
                 // Cargo says that to every benchmark.
                 "--bench" => (),
@@ -79,6 +83,7 @@ impl Options {
             times: self.times.clone(),
             trials: self.trials,
             peers: self.peers,
+            burn: self.burn,
         }
     }
 

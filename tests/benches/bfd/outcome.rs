@@ -11,7 +11,7 @@ const EARLY: i64 = -200_000;
 const NOTES: [&str; 4] = [
     "p50 / p99 / max from the fault; the same trials for all",
     "packet: the first with Down and diagnostic 1 out of the detector's port, stamped by the kernel",
-    "line: the daemon's own, as it comes out of its pipe; timeline: our daemon's own moment",
+    "line: the daemon's own, as it comes out of its pipe (ours by a thread without a deadline); timeline: our moment",
     "deadline and floor: the last packet that the detector got, plus the detection time",
 ];
 
@@ -78,14 +78,16 @@ impl Outcome {
             .collect()
     }
 
-    pub(crate) fn show(&self, times: Times, fault: Fault, report: &mut Report) {
+    pub(crate) fn show(&self, times: Times, fault: Fault, circumstances: &str, report: &mut Report) {
         let title = format!(
             "detection, {times}, {fault}: {} trials, {} discarded, undetected {:?}",
             self.trials.len(),
             self.discarded,
             self.undetected
         );
-        report.headline(&title, &NOTES);
+        let mut notes = NOTES.to_vec();
+        notes.push(circumstances);
+        report.headline(&title, &notes);
         let target = times.detection().as_secs_f64() * 1e3 + 1.0;
         let ideal: Vec<f64> = (self.columns(|trial, index| trial.ideal[index]).into_iter())
             .flat_map(|(_, values)| values)
