@@ -29,8 +29,13 @@ pub(crate) fn moment_of_stamp(stamp: Duration) -> u64 {
 
 /// For threads that only observe: under the ordinary scheduler they would measure themselves on a busy machine.
 pub(crate) fn observe_in_time() {
+    real_time(OBSERVER);
+}
+
+/// Puts the calling thread under SCHED_FIFO.
+pub(crate) fn real_time(priority: i32) {
     let parameters = libc::sched_param {
-        sched_priority: OBSERVER,
+        sched_priority: priority,
     };
     // SAFETY: `parameters` lives across the call; 0 is the calling thread.
     let result = unsafe {

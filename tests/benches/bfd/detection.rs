@@ -3,8 +3,7 @@
 //! One bird2 is the neighbour of all three, behind one switch, so that one fault hits all three in one moment. It runs
 //! under SCHED_FIFO: it is not what is measured. Two observations for each: the first packet with Down and "control
 //! detection time expired" that comes out of the detector's port, stamped by the kernel, and the line that the daemon
-//! writes, stamped by a real-time thread at the other end of the pipe. Ours and FRR send that packet at once; bird sends
-//! it when its next one is due.
+//! writes, stamped by a real-time thread at the other end of the pipe. All three send that packet as soon as they know.
 //!
 //! The floor is what an ideal detector would have had in the same trials: the last packet that reached the detector
 //! plus the detection time agreed on. A detection before that moment is counted: it would mean that something helped.

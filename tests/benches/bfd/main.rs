@@ -26,6 +26,7 @@ mod options;
 mod outcome;
 mod packet;
 mod quiet;
+mod sleeper;
 mod speaker;
 mod tap;
 mod times;

@@ -16,6 +16,7 @@ use crate::figures::Report;
 use crate::flood::Flood;
 use crate::network::{Network, Node};
 use crate::packet::{EXPIRED, Packet, State};
+use crate::sleeper::{Lateness, Sleeper};
 use crate::tap::{Scope, Sighting, Tap};
 use crate::times::Times;
 
@@ -27,17 +28,21 @@ const PAIRS: [(Kind, [&str; 2]); 3] = [
     (FRR, ["frr-a", "frr-b"]),
 ];
 const NOTE: &str = "a down is a packet with Down and diagnostic 1 of a node that was Up, seen at the switch";
+const FLOOR: &str =
+    "floor: a bare thread under SCHED_FIFO 50 that sleeps 10 ms at a time, in the same minutes";
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Without a false alarm, before the load begins.
 const CALM: Duration = Duration::from_secs(2);
-/// Of our metrics: those that exist are shown.
-const METRICS: [(&str, &str, f64); 5] = [
-    ("baton_bfd_lateness_max_seconds", "ms", 1e3),
-    ("baton_bfd_late_wakeups_total", "", 1.0),
-    ("baton_bfd_downs_total", "", 1.0),
-    ("baton_bfd_discarded_packets_total", "", 1.0),
-    ("baton_bfd_discards_total", "", 1.0),
+/// Of our metrics.
+const COUNTS: [&str; 4] = [
+    LATE,
+    "baton_bfd_downs_total",
+    "baton_bfd_discarded_packets_total",
+    "baton_bfd_discards_total",
 ];
+const LATE: &str = "baton_bfd_late_wakeups_total";
+/// Since the daemon started, in seconds.
+const LATENESS: &str = "baton_bfd_lateness_max_seconds";
 
 pub(crate) struct Options {
     pub(crate) minutes: f64,
@@ -68,7 +73,8 @@ pub(crate) fn run(options: &Options, report: &mut Report) {
         .flat_map(|(kind, names)| start(&network, *kind, *names, options.peers))
         .collect();
     let settled = settle(&network, &tap);
-    let before = METRICS.map(|(metric, ..)| of_pair(&network, metric));
+    let before = Metrics::read(&network);
+    let sleeper = Sleeper::start();
     let burners = Burners::start();
     let flood = Flood::start(flooder, &targets(&network), options.rate);
     let mut watched = BTreeMap::new();
@@ -82,7 +88,8 @@ pub(crate) fn run(options: &Options, report: &mut Report) {
     let elapsed = started.elapsed();
     let sent = flood.end();
     drop(burners);
-    let after = METRICS.map(|(metric, ..)| of_pair(&network, metric));
+    let floor = sleeper.end();
+    let after = Metrics::read(&network);
     assert_eq!(tap.dropped(), 0, "the tap has missed packets: void");
     drop(daemons);
     let title = format!(
@@ -92,20 +99,12 @@ pub(crate) fn run(options: &Options, report: &mut Report) {
         options.rate
     );
     let scheduling = format!("bird and FRR run under {}", options.peers);
-    report.headline(&title, &[&scheduling, NOTE]);
+    report.headline(&title, &[&scheduling, NOTE, FLOOR]);
     if let Err(late) = settled {
         println!("not calm before the load: {late}");
     }
     show(&watched, report);
-    for (index, (metric, unit, scale)) in METRICS.into_iter().enumerate() {
-        let value = after[index].zip(before[index]).map(|(after, before)| {
-            // A maximum since the start is not a count.
-            scale * if unit.is_empty() { after - before } else { after }
-        });
-        if value.is_some() {
-            report.row(metric, unit, &[(BATON.name, value)], None);
-        }
-    }
+    after.show(&before, floor, report);
 }
 
 fn start(network: &Network, kind: Kind, names: [&str; 2], peers: Scheduling) -> Vec<Daemon> {
@@ -216,6 +215,46 @@ fn show(watched: &BTreeMap<&'static str, Watched>, report: &mut Report) {
     );
     let packets = of_kind(|both| both.iter().map(|one| one.packets).sum::<u64>() as f64);
     report.row("packets sent by the pair", "", &packets, None);
+}
+
+/// What our daemons say of themselves; metrics that do not exist are not shown.
+struct Metrics {
+    lateness: Option<f64>,
+    counts: [Option<f64>; COUNTS.len()],
+}
+
+impl Metrics {
+    fn read(network: &Network) -> Self {
+        Metrics {
+            lateness: of_pair(network, LATENESS),
+            counts: COUNTS.map(|metric| of_pair(network, metric)),
+        }
+    }
+
+    /// The floor is that of a bare thread in the same minutes.
+    fn show(&self, before: &Metrics, floor: Lateness, report: &mut Report) {
+        let milliseconds = |seconds: Option<f64>| seconds.map(|seconds| seconds * 1e3);
+        let earlier = [(BATON.name, milliseconds(before.lateness))];
+        report.row(
+            "latest wake-up from the start up to the load",
+            "ms",
+            &earlier,
+            None,
+        );
+        let values = [
+            (BATON.name, milliseconds(self.lateness)),
+            ("floor", Some(floor.max.as_secs_f64() * 1e3)),
+        ];
+        report.row("latest wake-up from the start up to the end", "ms", &values, None);
+        for (index, metric) in COUNTS.into_iter().enumerate() {
+            let more = self.counts[index].zip(before.counts[index]);
+            let own = more.map(|(after, before)| after - before);
+            let floor = (metric == LATE).then_some(floor.late as f64);
+            if own.or(floor).is_some() {
+                report.row(metric, "", &[(BATON.name, own), ("floor", floor)], None);
+            }
+        }
+    }
 }
 
 /// Of both our daemons: the greater maximum, the sum of counts. `None`: there is no such metric.

@@ -316,7 +316,7 @@ fn copy_of_lab(folder: &Path) -> std::path::PathBuf {
 
 impl Series {
     fn show(&self, fault: Fault, loaded: bool, report: &mut Report) {
-        let load = if loaded { "burning" } else { "idle" };
+        let load = if loaded { "burners" } else { "no burners" };
         let title = format!(
             "update, {TIMES}, {fault} of the MASTER, {load}: {} trials, {} discarded, {} without an UPDATE",
             self.found.len(),
