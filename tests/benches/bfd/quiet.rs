@@ -74,6 +74,7 @@ pub(crate) fn run(options: &Options, report: &mut Report) {
         .collect();
     let settled = settle(&network, &tap);
     let before = Metrics::read(&network);
+    let stolen_before = stolen();
     let sleeper = Sleeper::start();
     let burners = Burners::start();
     let flood = Flood::start(flooder, &targets(&network), options.rate);
@@ -98,7 +99,11 @@ pub(crate) fn run(options: &Options, report: &mut Report) {
         sent as f64 / elapsed.as_secs_f64(),
         options.rate
     );
-    let scheduling = format!("bird and FRR run under {}", options.peers);
+    let scheduling = format!(
+        "bird and FRR run under {}; the host took {} ms of CPU time away meanwhile",
+        options.peers,
+        stolen() - stolen_before
+    );
     report.headline(&title, &[&scheduling, NOTE, FLOOR]);
     if let Err(late) = settled {
         println!("not calm before the load: {late}");
@@ -126,6 +131,13 @@ fn start(network: &Network, kind: Kind, names: [&str; 2], peers: Scheduling) -> 
         .collect()
 }
 
+/// Milliseconds of CPU time that this machine wanted and its host gave to others.
+fn stolen() -> u64 {
+    let text = std::fs::read_to_string("/proc/stat").unwrap();
+    let ticks = text.split_whitespace().nth(8).unwrap();
+    ticks.parse::<u64>().unwrap() * 10
+}
+
 /// Every node with the peer whose name the flood takes.
 fn targets(network: &Network) -> Vec<Pair> {
     let pairs = PAIRS.iter().flat_map(|(_, [one, other])| {
@@ -145,20 +157,8 @@ fn is_fast(packet: &Packet) -> bool {
 /// Waits until all that was sent for a while was fast and Up; otherwise the nodes whose packets were not.
 fn settle(network: &Network, tap: &Tap) -> Result<(), String> {
     let deadline = Instant::now() + PATIENCE;
-    let nodes: Vec<&Node> = network.nodes.iter().filter(|node| node.name != FLOOD).collect();
     loop {
-        let seen = tap.since(labs::monotonic_ns() - nanoseconds(CALM));
-        let late: Vec<&str> = nodes
-            .iter()
-            .filter(|node| {
-                let own: Vec<_> = seen
-                    .iter()
-                    .filter(|sighting| sighting.port == node.port)
-                    .collect();
-                own.len() < 100 || !own.iter().all(|sighting| is_fast(&sighting.packet))
-            })
-            .map(|node| node.name)
-            .collect();
+        let late = restless(network, tap);
         if late.is_empty() {
             return Ok(());
         }
@@ -167,6 +167,23 @@ fn settle(network: &Network, tap: &Tap) -> Result<(), String> {
         }
         std::thread::sleep(Duration::from_millis(100));
     }
+}
+
+/// Nodes that have not been Up and fast for a while.
+fn restless<'a>(network: &'a Network, tap: &Tap) -> Vec<&'a str> {
+    let seen = tap.since(labs::monotonic_ns() - nanoseconds(CALM));
+    let is_calm = |node: &Node| {
+        let own: Vec<_> = seen
+            .iter()
+            .filter(|sighting| sighting.port == node.port)
+            .collect();
+        own.len() >= 100 && own.iter().all(|sighting| is_fast(&sighting.packet))
+    };
+    let nodes = network.nodes.iter().filter(|node| node.name != FLOOD);
+    nodes
+        .filter(|node| !is_calm(node))
+        .map(|node| node.name)
+        .collect()
 }
 
 fn watch(network: &Network, mut seen: Vec<Sighting>, watched: &mut BTreeMap<&'static str, Watched>) {

@@ -3,7 +3,7 @@
 //! The lab `failover` with 10 ms x 3 everywhere, brought up from a copy of its files. What counts is seen on the BACKUP's
 //! own interfaces, stamped by the kernel: the last control packet of the MASTER that came in, and the first UPDATE with
 //! the MED of a MASTER that goes out. The deadline is that packet plus the detection time. What the daemon's timeline says
-//! of the same packet is compared, and splits the time in two: until BFD says so, and from there to the wire.
+//! of the same packet is compared, and splits the time in three: until BFD says so, until the role moves, and to the wire.
 use std::net::Ipv4Addr;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -38,7 +38,7 @@ const TARGET: f64 = 1.0;
 const NOTES: [&str; 3] = [
     "p50 / p99 / max; deadline: the last control packet of the MASTER at the BACKUP's interface, plus the detection time",
     "UPDATE: the first with the MED of a MASTER out of the BACKUP's interface; both stamped by the kernel",
-    "BFD down: the moment in the BACKUP's timeline; last packet: how far the daemon's moment of it is from the kernel's",
+    "BFD down, MASTER: moments of the BACKUP's timeline; last packet: how far the daemon's moment is from the kernel's",
 ];
 
 struct Bed {
@@ -53,6 +53,7 @@ struct Bed {
 struct Trial {
     update: i64,
     decision: i64,
+    role: i64,
     /// The last packet: the daemon's moment of it, from the wire's.
     disagreement: i64,
 }
@@ -231,12 +232,15 @@ impl Bed {
     fn trial_of(&self, seen: &[Sighting<Frame>], fault: u64, update: u64) -> Option<Trial> {
         let events = self.ask(BACKUP, &["timeline"])?;
         let remote = LAN[0].to_string();
-        let down = events.as_array()?.iter().find(|event| {
-            event["monotonic_ns"].as_u64().is_some_and(|at| at >= fault)
-                && event["kind"] == "bfd-state"
+        let after = |event: &&Value| event["monotonic_ns"].as_u64().is_some_and(|at| at >= fault);
+        let mut events = events.as_array()?.iter().filter(after);
+        let down = events.clone().find(|event| {
+            event["kind"] == "bfd-state"
                 && event["fields"]["remote"] == remote.as_str()
                 && event["fields"]["to"] == "down"
         })?;
+        let role =
+            events.find(|event| event["kind"] == "role-changed" && event["fields"]["to"] == "master")?;
         let decided = down["monotonic_ns"].as_u64()?;
         let (last, _) = controls(seen, LAN[0], LAN[1])
             .filter(|(at, _)| *at < decided)
@@ -245,6 +249,7 @@ impl Bed {
         Some(Trial {
             update: between(deadline, update),
             decision: between(deadline, decided),
+            role: between(deadline, role["monotonic_ns"].as_u64()?),
             disagreement: between(last, down["fields"]["last_packet_ns"].as_u64()?),
         })
     }
@@ -334,8 +339,16 @@ impl Series {
         };
         show("deadline to UPDATE", column(|trial| trial.update), Some(TARGET));
         show("deadline to BFD down", column(|trial| trial.decision), None);
-        let rest = column(|trial| trial.update - trial.decision);
-        show("BFD down to UPDATE", rest, None);
+        show(
+            "BFD down to MASTER",
+            column(|trial| trial.role - trial.decision),
+            None,
+        );
+        show(
+            "MASTER to UPDATE",
+            column(|trial| trial.update - trial.role),
+            None,
+        );
         show(
             "last packet, daemon from tap",
             column(|trial| trial.disagreement),
