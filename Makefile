@@ -8,7 +8,7 @@ RELEASE := target/release
 # Seconds of a fuzz run.
 SECONDS := 60
 
-.PHONY: help setup build check test fuzz demo lab bench-bgp bench-datapath bench-ha clean
+.PHONY: help setup build check test fuzz demo lab bench-bfd bench-bgp bench-datapath bench-ha clean
 
 ## Targets:
 help:
@@ -57,6 +57,10 @@ bench-datapath: setup
 ##   make bench-bgp          our speaker beside bird2, gobgpd, FRR and exabgp as senders; 64 neighbours; role swap (root)
 bench-bgp: setup
 	@cargo bench --quiet -p tests --bench bgp
+
+##   make bench-bfd          detection beside bird2 and FRR, false downs under load, CPU, from deadline to UPDATE (root)
+bench-bfd: setup build
+	@cargo bench --quiet -p tests --bench bfd
 
 ##   make bench-ha           gap and stall over repeated power losses, BFD 30 ms x 5 and 10 ms x 3 (root)
 bench-ha: setup build
