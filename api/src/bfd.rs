@@ -59,7 +59,19 @@ pub struct BfdSession {
     pub remote_demand: bool,
     /// The peer's BFD goes on without its control plane.
     pub remote_independent: bool,
-    pub echo: BfdEcho,
+    /// The Echo function (RFC 5880 section 6.4) as configured: how often Echo packets are sent, and how often those of the
+    /// peer are returned.
+    pub echo_transmit_interval_us: Option<u64>,
+    pub echo_receive_interval_us: Option<u64>,
+    /// How often the peer returns ours; 0: not at all.
+    pub remote_echo_receive_interval_us: u64,
+    /// Negotiated; absent while none are sent.
+    pub echo_interval_us: Option<u64>,
+    /// Some have come back: their absence ends the session.
+    pub echo_proven: bool,
+    pub echo_round_trip_us: Option<u64>,
+    pub echo_transmitted: u64,
+    pub echo_returned: u64,
     /// Id and algorithm of the key that is sent with; never a secret.
     pub key_id: Option<u8>,
     pub key_algorithm: Option<String>,
@@ -92,24 +104,6 @@ impl BfdSession {
             session => session,
         }
     }
-}
-
-/// The Echo function of a session (RFC 5880 section 6.4).
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct BfdEcho {
-    /// As configured: how often Echo packets are sent, and how often those of the peer are returned.
-    pub transmit_interval_us: Option<u64>,
-    pub receive_interval_us: Option<u64>,
-    /// How often the peer returns ours; 0: not at all.
-    pub remote_receive_interval_us: u64,
-    /// Negotiated; absent while none are sent.
-    pub interval_us: Option<u64>,
-    /// Some have come back: their absence ends the session.
-    pub proven: bool,
-    pub round_trip_us: Option<u64>,
-    pub transmitted: u64,
-    pub returned: u64,
 }
 
 /// When and why a session last left up.

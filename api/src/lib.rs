@@ -18,7 +18,7 @@ mod service;
 mod status;
 mod sync;
 
-pub use bfd::{BfdDown, BfdEcho, BfdSession, BfdTiming, DelayBucket, Delays};
+pub use bfd::{BfdDown, BfdSession, BfdTiming, DelayBucket, Delays};
 pub use event::Event;
 pub use flow::{Flow, FlowTable};
 pub use ha::{HaInstance, HaPeer, HaStatus};

@@ -155,11 +155,10 @@ fn authentication(session: &BfdSession) -> String {
 }
 
 fn echo(session: &BfdSession) -> String {
-    let echo = &session.echo;
-    match (echo.interval_us, echo.proven) {
+    match (session.echo_interval_us, session.echo_proven) {
         (Some(interval), true) => short(interval),
         (Some(interval), false) => format!("{},unproven", short(interval)),
-        (None, _) if echo.transmit_interval_us.is_some() => "waiting".to_owned(),
+        (None, _) if session.echo_transmit_interval_us.is_some() => "waiting".to_owned(),
         (None, _) => "-".to_owned(),
     }
 }

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use api::{
-    BfdDown, BfdEcho, BfdSession, BfdTiming, Delays, Endpoint, Flow, FlowTable, HaInstance, HaPeer, HaStatus,
+    BfdDown, BfdSession, BfdTiming, Delays, Endpoint, Flow, FlowTable, HaInstance, HaPeer, HaStatus,
     Neighbor, NeighborSettings, NodeStatus, RouteTable, Service, SyncPeer,
 };
 use bgp::{PathAttributes, PeerId, RouteStatus};
@@ -354,16 +354,13 @@ fn held_session() -> BfdSession {
         transmit_interval_us: 10_000,
         receive_interval_us: 20_000,
         detection_time_us: 100_000,
-        echo: BfdEcho {
-            transmit_interval_us: Some(10_000),
-            receive_interval_us: Some(20_000),
-            interval_us: Some(10_000),
-            proven: true,
-            round_trip_us: Some(150),
-            transmitted: 8,
-            returned: 7,
-            ..BfdEcho::default()
-        },
+        echo_transmit_interval_us: Some(10_000),
+        echo_receive_interval_us: Some(20_000),
+        echo_interval_us: Some(10_000),
+        echo_proven: true,
+        echo_round_trip_us: Some(150),
+        echo_transmitted: 8,
+        echo_returned: 7,
         key_id: Some(2),
         key_algorithm: Some("meticulous-sha1".into()),
         hold_down_first_ms: 1000,
@@ -596,6 +593,7 @@ fn a_bfd_session_is_shown_in_three_widths() {
 }
 
 #[test]
+#[allow(clippy::too_many_lines, reason = "a table")]
 fn bfd_sessions_are_commanded() {
     let daemon = daemon();
     for (arguments, order) in [

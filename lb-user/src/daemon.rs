@@ -11,6 +11,7 @@
 //! It must never decide anything about roles, routes or flows.
 
 mod interfaces;
+mod reflector;
 mod signals;
 mod targets;
 
@@ -28,14 +29,15 @@ use tokio::runtime::Runtime;
 use tokio::sync::mpsc::Receiver;
 use tracing::{error, info, warn};
 
+use self::reflector::Reflector;
 use self::signals::Signals;
-use self::targets::{Neighbors, NoReflector};
+use self::targets::Neighbors;
 use crate::api_server::{self, Context};
 use crate::apply::{ApplyError, DataPath as _, Targets};
 use crate::bfd_thread;
 use crate::bgp_driver::{self, BgpHandle};
 use crate::config::Source;
-use crate::datapath::{DataPath, DataPathError, FibEpoch, FlowNews, FlowTable, Services};
+use crate::datapath::{DataPath, DataPathError, EchoPeers, FibEpoch, FlowNews, FlowTable, Services};
 use crate::desired::{Bgp, Desired, Instance};
 use crate::failover::{self, FailoverHandle, Lane};
 use crate::links::{self, LinkChange};
@@ -153,7 +155,8 @@ pub fn run(source: &Source, desired: Desired) -> Result<(), DaemonError> {
     let (reconciler, orders) = reconciler::commands();
     let mut running = start_threads(&desired, &common, reconciler, datapath.epoch, hello)?;
     running.threads.push(("flows", datapath.thread));
-    start_reconciler(source, &desired, &common, &running, orders, datapath.services)?;
+    let maps = (datapath.services, datapath.echo_peers);
+    start_reconciler(source, &desired, &common, &running, orders, maps)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(WORKERS)
         .enable_all()
@@ -254,7 +257,7 @@ fn start_reconciler(
     common: &Common,
     running: &Running,
     orders: mpsc::Receiver<reconciler::Command>,
-    mut datapath: Services,
+    (mut datapath, echo_peers): (Services, EchoPeers),
 ) -> Result<(), DaemonError> {
     let (_, vips) = datapath.existing().map_err(DaemonError::Maps)?;
     let served = |vip: &IpAddr| desired.services.keys().any(|key| key.vip == *vip);
@@ -264,7 +267,7 @@ fn start_reconciler(
         datapath: Box::new(datapath),
         speaker: Box::new(Neighbors::new(running.bgp.clone(), running.failover.clone())),
         bfd: Box::new(running.bfd.clone()),
-        echo: Box::new(NoReflector),
+        echo: Box::new(Reflector::new(echo_peers)),
         election: Box::new(running.failover.clone()),
     };
     let (board, timeline) = (common.board.clone(), common.timeline.clone());

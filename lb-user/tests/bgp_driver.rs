@@ -94,6 +94,7 @@ fn start_speaker(bird: &Bird, listen: bool) -> Speaker {
             .into_iter()
             .collect(),
         established: Box::new(|_, _| ()),
+        found: Box::new(|_, _| ()),
         timeline: timeline.clone(),
         board: board.clone(),
     };
@@ -154,7 +155,7 @@ impl Speaker {
 
     fn bfd(&self, up: bool) {
         self.handle.send(Command::Bfd {
-            remote: ROUTER.parse().unwrap(),
+            session: ROUTER.parse().unwrap(),
             up,
         });
     }

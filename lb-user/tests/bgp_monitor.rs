@@ -61,6 +61,7 @@ impl Lab {
             speaker: SpeakerConfig::new(65001, "10.0.0.1".parse().unwrap(), 1),
             listen: Vec::new(),
             established: Box::new(|_, _| ()),
+            found: Box::new(|_, _| ()),
             timeline: Timeline::new(),
             board: StatusBoard::new(),
         };

@@ -8,15 +8,16 @@
 mod support;
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Instant;
 
 use bfd::{Diagnostic, SessionId, State};
 use ha::{Hello, InstanceHello, Role, Standing};
 use lb_user::apply::Election as _;
-use lb_user::bfd_thread::Change;
+use lb_user::bfd_thread::{Change, News};
 use lb_user::bgp_driver::{self, Command as BgpCommand};
-use lb_user::desired::{FloatingAddress, HaPeer, Instance};
+use lb_user::desired::{FloatingAddress, HaPeer, Instance, SessionKey};
 use lb_user::failover::{self, Command, Drained, FailoverHandle};
 use lb_user::status::StatusBoard;
 use lb_user::timeline::Timeline;
@@ -64,16 +65,30 @@ impl Node {
         } else {
             (State::Up, State::Down)
         };
-        self.handle.send(Command::Bfd(Change {
-            at: Instant::now(),
+        let remote: IpAddr = remote.parse().unwrap();
+        let planned = remote_diagnostic == Diagnostic::AdministrativelyDown;
+        let state = bfd::Change {
             session: SessionId(1),
-            local: "192.0.2.1".parse().unwrap(),
-            remote: remote.parse().unwrap(),
+            path: bfd::Path {
+                local: "192.0.2.1".parse().unwrap(),
+                remote,
+                interface: None,
+                hops: bfd::Hops::Single,
+            },
             from,
             to,
+            usable: up,
             diagnostic,
+            remote_state: if planned { State::AdminDown } else { State::Up },
             remote_diagnostic,
+            remote_independent: false,
             last_packet: None,
+            detection_time: None,
+        };
+        self.handle.send(Command::Bfd(Change {
+            at: Instant::now(),
+            key: Arc::new(remote.into()),
+            news: News::State(state),
         }));
     }
 }
@@ -83,7 +98,7 @@ fn start(pair: &Pair, peers: Vec<HaPeer>) -> Node {
     start_with(pair, peers, Vec::new())
 }
 
-fn start_with(pair: &Pair, peers: Vec<HaPeer>, neighbours: Vec<(IpAddr, bool)>) -> Node {
+fn start_with(pair: &Pair, peers: Vec<HaPeer>, neighbours: Vec<(SessionKey, bool)>) -> Node {
     pair.enter(LEFT);
     let (bgp_handle, bgp) = bgp_driver::channel();
     let (hello_sender, hellos) = channel();
@@ -389,11 +404,11 @@ fn a_lone_node_that_stops_keeps_its_addresses_for_the_next_start() {
 fn a_router_that_takes_bfd_down_on_purpose_is_still_an_uplink() {
     const ROUTER: &str = "192.0.2.254";
     let pair = Pair::new("admin");
-    let router: IpAddr = ROUTER.parse().unwrap();
-    let node = start_with(&pair, Vec::new(), vec![(router, true)]);
+    let router: SessionKey = ROUTER.parse().unwrap();
+    let node = start_with(&pair, Vec::new(), vec![(router.clone(), true)]);
     let established = |established| {
         node.handle.send(Command::Established {
-            neighbour: router,
+            neighbour: router.clone(),
             established,
         });
     };

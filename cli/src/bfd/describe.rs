@@ -158,7 +158,6 @@ fn timing(session: &BfdSession) -> Vec<String> {
 
 fn functions(session: &BfdSession) -> Vec<String> {
     let time = |time: Option<u64>| time.map_or("-".to_owned(), short);
-    let configured = &session.echo;
     vec![
         String::new(),
         "functions".to_owned(),
@@ -184,14 +183,14 @@ fn functions(session: &BfdSession) -> Vec<String> {
             &format!(
                 "{}, round trip {}, sent {}, returned {}",
                 echo(session),
-                time(configured.round_trip_us),
-                configured.transmitted,
-                configured.returned
+                time(session.echo_round_trip_us),
+                session.echo_transmitted,
+                session.echo_returned
             ),
         ),
         line(
             "  echo of the peer",
-            &format!("at most every {}", time(configured.receive_interval_us)),
+            &format!("at most every {}", time(session.echo_receive_interval_us)),
         ),
         line("  independent peer", &yes(session.remote_independent)),
     ]

@@ -130,6 +130,7 @@ async fn refusals_are_problems_that_name_the_field() {
 }
 
 #[tokio::test]
+#[allow(clippy::too_many_lines, reason = "a table")]
 async fn orders_about_bfd_sessions_are_answered_with_what_is_wrong() {
     let directory = tempfile::tempdir().unwrap();
     let (socket, board) = start(directory.path());
@@ -267,10 +268,7 @@ async fn metrics_show_every_part() {
         state: "down".into(),
         detection_time_us: 150_000,
         held: 3,
-        echo: api::BfdEcho {
-            round_trip_us: Some(250),
-            ..api::BfdEcho::default()
-        },
+        echo_round_trip_us: Some(250),
         receive_jitter: api::Delays {
             count: 3,
             sum_us: 1500,

@@ -192,8 +192,16 @@ fn api_session(report: &SessionReport, now: Instant) -> api::BfdSession {
 /// What is counted and measured.
 fn figures(status: &Status) -> api::BfdSession {
     let discards = status.counters.discards.iter().filter(|(_, count)| *count > 0);
+    let configured = status.config.parameters.echo;
     api::BfdSession {
-        echo: echo(status),
+        echo_transmit_interval_us: configured.transmit.map(micros),
+        echo_receive_interval_us: configured.required_min_rx.map(micros),
+        remote_echo_receive_interval_us: micros(status.remote_required_min_echo_rx),
+        echo_interval_us: status.echo.interval.map(micros),
+        echo_proven: status.echo.proven,
+        echo_round_trip_us: status.echo.round_trip.map(micros),
+        echo_transmitted: status.echo.transmitted,
+        echo_returned: status.echo.returned,
         receive_jitter: delays(&status.arrivals),
         transmitted: status.counters.transmitted,
         received: status.counters.received,
@@ -218,20 +226,6 @@ fn interface(report: &SessionReport) -> String {
     let index = status.config.path.interface.or(status.last_interface);
     let name = index.and_then(|index| nix::net::if_::if_indextoname(index).ok());
     name.map_or_else(String::new, |name| name.to_string_lossy().into_owned())
-}
-
-fn echo(status: &Status) -> api::BfdEcho {
-    let configured = status.config.parameters.echo;
-    api::BfdEcho {
-        transmit_interval_us: configured.transmit.map(micros),
-        receive_interval_us: configured.required_min_rx.map(micros),
-        remote_receive_interval_us: micros(status.remote_required_min_echo_rx),
-        interval_us: status.echo.interval.map(micros),
-        proven: status.echo.proven,
-        round_trip_us: status.echo.round_trip.map(micros),
-        transmitted: status.echo.transmitted,
-        returned: status.echo.returned,
-    }
 }
 
 fn delays(delays: &Delays) -> api::Delays {

@@ -435,6 +435,7 @@ mod tests {
     use std::net::IpAddr;
     use tokio::net::TcpStream;
 
+    use crate::desired::Found;
     use crate::timeline::Timeline;
 
     use super::*;
@@ -526,6 +527,108 @@ mod tests {
             driver.accepted(stream, from, &new.transport);
             assert_eq!(driver.connections.len(), 1);
         });
+    }
+
+    fn watched(address: IpAddr) -> PeerConfig {
+        PeerConfig {
+            bfd: BfdMode::On,
+            ..passive(address)
+        }
+    }
+
+    /// A link-local address is another neighbour's on each link.
+    #[test]
+    fn a_verdict_is_for_the_neighbour_on_its_link() {
+        let mut driver = driver();
+        let address: IpAddr = "fe80::1".parse().unwrap();
+        driver.command(Command::PutNeighbor(Box::new(Neighbor {
+            key: NeighborKey::named("fe80::1%lo"),
+            peer: watched(address),
+        })));
+        let verdict = |session: &str, up| Command::Bfd {
+            session: session.parse().unwrap(),
+            up,
+        };
+        let state = |driver: &Driver| driver.speaker.peers()[0].bfd;
+        driver.command(verdict("fe80::1%lo", true));
+        assert_eq!(state(&driver), BfdState::Up);
+        driver.command(verdict("fe80::1%eth9", false));
+        assert_eq!(state(&driver), BfdState::Up, "somebody else");
+        driver.command(verdict("fe80::1%lo", false));
+        assert_eq!(state(&driver), BfdState::Down);
+    }
+
+    /// Their sessions cannot be in the configuration.
+    #[test]
+    fn who_is_found_gets_a_session_while_it_is_there() {
+        let mut driver = driver();
+        let (sender, found) = std::sync::mpsc::channel();
+        driver.bfd = Bfd::new(Box::new(move |who: Found, present| {
+            sender.send((who, present)).unwrap()
+        }));
+        let news = || -> Vec<(String, bool)> {
+            let told = found.try_iter();
+            told.map(|(who, present)| (who.session().to_string(), present))
+                .collect()
+        };
+        let unnumbered = NeighborKey::Interface("lo".to_owned());
+        let any = "::".parse().unwrap();
+        driver.command(Command::PutNeighbor(Box::new(Neighbor {
+            key: unnumbered.clone(),
+            peer: watched(any),
+        })));
+        assert_eq!(news(), []);
+        let hear = |driver: &mut Driver, address: &str| {
+            let router = crate::router_advertisement::Router {
+                address: address.parse().unwrap(),
+                scope: 1,
+            };
+            let now = Instant::now();
+            let (id, _) = driver.neighbors.hear(now, "lo", router, |_| false).unwrap();
+            driver.settle(id);
+        };
+        hear(&mut driver, "fe80::7");
+        assert_eq!(news(), [("fe80::7%lo".to_owned(), true)]);
+        driver.command(Command::Bfd {
+            session: "fe80::7%lo".parse().unwrap(),
+            up: true,
+        });
+        assert_eq!(driver.speaker.peers()[0].bfd, BfdState::Up);
+        driver.command(Command::PutNeighbor(Box::new(Neighbor {
+            key: unnumbered.clone(),
+            peer: passive(any),
+        })));
+        assert_eq!(news(), [("fe80::7%lo".to_owned(), false)], "without BFD");
+        driver.command(Command::PutNeighbor(Box::new(Neighbor {
+            key: unnumbered.clone(),
+            peer: watched(any),
+        })));
+        driver.command(Command::RemoveNeighbor(unnumbered));
+        assert_eq!(
+            news(),
+            [("fe80::7%lo".to_owned(), true), ("fe80::7%lo".to_owned(), false)]
+        );
+
+        let guest: IpAddr = "10.1.0.7".parse().unwrap();
+        let settings = |bfd| {
+            let prefix = "10.1.0.0/16".parse().unwrap();
+            let template = if bfd { watched(guest) } else { passive(guest) };
+            Command::PutSettings(Box::new(crate::desired::SpeakerSettings {
+                dynamic: vec![bgp::DynamicPeers {
+                    prefix,
+                    limit: 10,
+                    template,
+                }],
+                ..crate::desired::SpeakerSettings::default()
+            }))
+        };
+        driver.command(settings(false));
+        driver.guest(PeerId(900), guest, true);
+        assert_eq!(news(), []);
+        driver.command(settings(true));
+        assert_eq!(news(), [("10.1.0.7".to_owned(), true)]);
+        driver.guest(PeerId(900), guest, false);
+        assert_eq!(news(), [("10.1.0.7".to_owned(), false)]);
     }
 
     /// A neighbour that does not read costs the bound of the queue, then its connection: not the map entry alone.

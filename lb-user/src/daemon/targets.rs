@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::api_server::Control;
-use crate::apply::{ApplyError, EchoReflector, Speaker};
+use crate::apply::{ApplyError, Speaker};
 use crate::bgp_driver::BgpHandle;
 use crate::desired::{Found, Neighbor, NeighborKey, SessionKey, SpeakerSettings};
 use crate::failover::{Command, FailoverHandle};
@@ -44,23 +44,6 @@ pub(super) fn found(
             });
         }
         reconciler.send(reconciler::Command::Found { neighbour, present });
-    }
-}
-
-/// Until the data path returns Echo packets, no peer is told to send any.
-pub(super) struct NoReflector;
-
-impl EchoReflector for NoReflector {
-    fn existing(&mut self) -> Result<Vec<SessionKey>, ApplyError> {
-        Ok(Vec::new())
-    }
-
-    fn put_echo_peer(&mut self, _: &SessionKey) -> Result<(), ApplyError> {
-        Err(ApplyError::new("the data path does not return Echo packets"))
-    }
-
-    fn remove_echo_peer(&mut self, _: &SessionKey) -> Result<(), ApplyError> {
-        Ok(())
     }
 }
 

@@ -176,7 +176,7 @@ impl Scrape {
             (
                 "baton_bfd_echo_round_trip_seconds",
                 "Of the newest Echo packet that came back.",
-                |session| session.echo.round_trip_us.map(Duration::from_micros),
+                |session| session.echo_round_trip_us.map(Duration::from_micros),
             ),
         ];
         for (name, help, seconds) in kinds {
@@ -220,12 +220,12 @@ impl Scrape {
             (
                 "baton_bfd_echo_transmitted_packets_total",
                 "Echo packets sent.",
-                |session| session.echo.transmitted,
+                |session| session.echo_transmitted,
             ),
             (
                 "baton_bfd_echo_returned_packets_total",
                 "Echo packets that came back.",
-                |session| session.echo.returned,
+                |session| session.echo_returned,
             ),
         ];
         for (name, help, number) in kinds {

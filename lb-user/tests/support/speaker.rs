@@ -33,6 +33,7 @@ impl Speaker {
                 .map(|address| SocketAddr::new(address.parse().unwrap(), 179))
                 .collect(),
             established: Box::new(|_, _| ()),
+            found: Box::new(|_, _| ()),
             timeline: timeline.clone(),
             board: board.clone(),
         };

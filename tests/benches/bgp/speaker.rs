@@ -89,6 +89,7 @@ pub(crate) fn main(mode: &str) {
             vec![]
         },
         established: Box::new(|_, _| ()),
+        found: Box::new(|_, _| ()),
         timeline: Timeline::new(),
         board: board.clone(),
     };
