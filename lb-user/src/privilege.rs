@@ -3,7 +3,7 @@
 //! Called on the main thread after the data path is loaded and before any other thread but the log's exists,
 //! which renounces everything: capabilities belong to threads, and new threads inherit them. What stays:
 //! NET_ADMIN (addresses, socket options), NET_RAW (gratuitous ARP, neighbour advertisements), SYS_NICE
-//! (SCHED_FIFO), NET_BIND_SERVICE (port 179). Loading programs, mounting, reading other users' files and
+//! (SCHED_FIFO), NET_BIND_SERVICE (port 179), and IPC_LOCK (memory) where the limit of locked memory cannot be lifted. Loading programs, mounting, reading other users' files and
 //! becoming anybody else end here, also for whatever the daemon might be made to execute.
 
 use caps::{CapSet, Capability, CapsHashSet};
@@ -31,11 +31,13 @@ pub enum PrivilegeError {
 /// Gives up everything but [`KEPT`], for this thread and those it will start.
 pub fn drop_privileges() -> Result<(), PrivilegeError> {
     // The BFD thread locks the memory, which needs a limit that only SYS_RESOURCE may raise.
-    let _ = setrlimit(Resource::RLIMIT_MEMLOCK, RLIM_INFINITY, RLIM_INFINITY);
+    let lifted = setrlimit(Resource::RLIMIT_MEMLOCK, RLIM_INFINITY, RLIM_INFINITY).is_ok();
     prctl::set_no_new_privs()?;
     let permitted = caps::read(None, CapSet::Permitted)?;
+    let instead = (!lifted).then_some(Capability::CAP_IPC_LOCK);
     let kept: CapsHashSet = KEPT
         .into_iter()
+        .chain(instead)
         .filter(|capability| permitted.contains(capability))
         .collect();
     for missing in KEPT.iter().filter(|capability| !kept.contains(*capability)) {
@@ -45,7 +47,7 @@ pub fn drop_privileges() -> Result<(), PrivilegeError> {
     if permitted.contains(&Capability::CAP_SETPCAP) {
         for capability in caps::all()
             .into_iter()
-            .filter(|capability| !KEPT.contains(capability))
+            .filter(|capability| !kept.contains(capability) && !KEPT.contains(capability))
         {
             if caps::has_cap(None, CapSet::Bounding, capability)? {
                 caps::drop(None, CapSet::Bounding, capability)?;

@@ -60,11 +60,15 @@ impl Driver {
     pub(super) fn run(mut self, scheduling: Scheduling, memory_locked: bool) {
         self.thread.scheduling = scheduling;
         self.thread.memory_locked = memory_locked;
+        let mut woken = true;
         loop {
-            self.commands();
+            if woken {
+                self.commands();
+            }
             // Taken before the sockets are emptied: whatever arrived up to now is known when the deadlines
             // up to now are judged.
             let now = Instant::now();
+            self.note_lateness(now);
             self.packets();
             self.timeout(now);
             if self.sockets.due().is_some_and(|at| at <= now) {
@@ -78,12 +82,12 @@ impl Driver {
             {
                 return;
             }
-            self.wait();
+            woken = self.wait();
         }
     }
 
-    /// Sleeps until a packet, a command, a deadline or a report is due.
-    fn wait(&mut self) {
+    /// Sleeps until a packet, a command, a deadline or a report is due. True if there may be commands.
+    fn wait(&mut self) -> bool {
         let report = self.unreported.then_some(self.next_report);
         let deadlines = [
             self.sessions.poll_timeout(),
@@ -93,8 +97,8 @@ impl Driver {
         ];
         let deadline = deadlines.into_iter().flatten().min();
         let timeout = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-        self.sockets.wait(self.handle.wake_descriptor(), timeout);
         self.thread.wakeups += 1;
+        self.sockets.wait(self.handle.wake_descriptor(), timeout)
     }
 
     fn commands(&mut self) {
@@ -277,7 +281,8 @@ impl Driver {
         self.outputs();
     }
 
-    fn timeout(&mut self, now: Instant) {
+    /// How late the thread is, whatever the packets that have waited for it say: they may move the deadline.
+    fn note_lateness(&mut self, now: Instant) {
         let Some(deadline) = self.sessions.poll_timeout().filter(|deadline| *deadline <= now) else {
             return;
         };
@@ -286,8 +291,17 @@ impl Driver {
             self.thread.late_wakeups += 1;
         }
         self.thread.lateness.count(lateness);
-        self.unreported = true;
-        self.handle_input(now, Input::Timeout);
+    }
+
+    fn timeout(&mut self, now: Instant) {
+        if self
+            .sessions
+            .poll_timeout()
+            .is_some_and(|deadline| deadline <= now)
+        {
+            self.unreported = true;
+            self.handle_input(now, Input::Timeout);
+        }
     }
 
     /// Changes of state come first out of the core, and are handed on before the peer is told.

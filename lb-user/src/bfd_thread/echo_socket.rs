@@ -11,12 +11,12 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
 use bfd::{ECHO_LENGTH, EchoPayload};
-use libc::sockaddr_ll;
-use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg, setsockopt, sockopt};
+use libc::{sockaddr_ll, timespec};
+use nix::sys::socket::{ControlMessageOwned, MsgFlags, cmsg_space, recvmsg, setsockopt, sockopt};
 use socket2::{Domain, Protocol, SockFilter, Socket, Type};
 
 use super::datagram::{self, HEADERS};
-use super::receiver::{Control, arrival};
+use super::receiver::arrival;
 
 /// RFC 5881 section 4.
 const PORT: u16 = 3785;
@@ -26,6 +26,10 @@ const SOURCE_PORT: u16 = 49152;
 const UDP_HEADER: usize = 8;
 const ETHERTYPE_IPV4: u16 = 0x0800;
 const ETHERTYPE_IPV6: u16 = 0x86dd;
+
+/// Room for the kernel's time stamp.
+#[repr(align(8))]
+struct Control([u8; cmsg_space::<timespec>()]);
 
 pub(super) struct EchoSocket {
     socket: Socket,
@@ -56,7 +60,7 @@ impl EchoSocket {
             interface,
             empty: Instant::now(),
             bytes: [0; HEADERS + ECHO_LENGTH],
-            control: Control::new(),
+            control: Control([0; cmsg_space::<timespec>()]),
         })
     }
 
@@ -103,7 +107,7 @@ impl EchoSocket {
         let mut parts = [io::IoSliceMut::new(&mut self.bytes)];
         let descriptor = self.socket.as_raw_fd();
         let flags = MsgFlags::MSG_DONTWAIT;
-        let message = match recvmsg::<()>(descriptor, &mut parts, Some(self.control.bytes()), flags) {
+        let message = match recvmsg::<()>(descriptor, &mut parts, Some(&mut self.control.0), flags) {
             Ok(message) => message,
             Err(nix::errno::Errno::EAGAIN) => {
                 self.empty = before;

@@ -38,6 +38,8 @@ pub(super) enum Command {
 }
 
 struct Shared {
+    /// Of the link monitor alone: it is real-time, and must not wait for an ordinary thread that holds the lock.
+    links: Mutex<VecDeque<Command>>,
     commands: Mutex<VecDeque<Command>>,
     /// An eventfd: the thread sleeps in `ppoll`, not on a channel.
     wake: File,
@@ -54,9 +56,10 @@ impl Handle {
         let descriptor = Errno::result(unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) })?;
         // SAFETY: the descriptor was just created and belongs to nobody else.
         let wake = File::from(unsafe { OwnedFd::from_raw_fd(descriptor) });
-        let commands = Mutex::new(VecDeque::with_capacity(64));
+        let queue = || Mutex::new(VecDeque::with_capacity(64));
         Ok(Self(Arc::new(Shared {
-            commands,
+            links: queue(),
+            commands: queue(),
             wake,
             report: Mutex::default(),
         })))
@@ -91,19 +94,19 @@ impl Handle {
         Ok(())
     }
 
-    /// The interface lost its carrier.
+    /// The interface lost its carrier. This and the two below are for the link monitor alone.
     pub fn link_down(&self, interface: u32) {
-        self.send(Command::LinkDown { interface });
+        self.put_into(&self.0.links, Command::LinkDown { interface });
     }
 
     /// The interface has carrier; it may be a new one of the same name.
     pub fn link_up(&self, interface: u32, name: String) {
-        self.send(Command::LinkUp { interface, name });
+        self.put_into(&self.0.links, Command::LinkUp { interface, name });
     }
 
     /// The kernel knows another link-layer address of somebody.
     pub fn neighbors_changed(&self) {
-        self.send(Command::NeighborsChanged);
+        self.put_into(&self.0.links, Command::NeighborsChanged);
     }
 
     /// Says AdminDown to every peer and ends the thread.
@@ -125,8 +128,11 @@ impl Handle {
     }
 
     fn send(&self, command: Command) {
-        self.0
-            .commands
+        self.put_into(&self.0.commands, command);
+    }
+
+    fn put_into(&self, queue: &Mutex<VecDeque<Command>>, command: Command) {
+        queue
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .push_back(command);
@@ -144,7 +150,8 @@ impl Handle {
 
     /// `None` when there is none, or while another thread puts one in: it wakes us up afterwards.
     pub(super) fn next_command(&self) -> Option<Command> {
-        try_lock(&self.0.commands)?.pop_front()
+        let next = |queue: &Mutex<VecDeque<Command>>| try_lock(queue).and_then(|mut queue| queue.pop_front());
+        next(&self.0.links).or_else(|| next(&self.0.commands))
     }
 
     /// The report to overwrite, unless somebody is reading it at this moment.

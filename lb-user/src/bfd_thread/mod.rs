@@ -20,6 +20,7 @@ mod echo_socket;
 mod handle;
 mod neighbor;
 mod receiver;
+mod reception;
 mod registry;
 mod report;
 mod scheduling;

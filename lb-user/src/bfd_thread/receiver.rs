@@ -1,48 +1,23 @@
 //! What control packets come in by: a socket for each address that is listened on and each of the two ports.
 
-use std::io::{self, IoSliceMut};
+use std::io;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
-use bfd::MAXIMUM_LENGTH;
-use libc::{in_pktinfo, in6_pktinfo, timespec};
-use nix::errno::Errno;
-use nix::sys::socket::{
-    ControlMessageOwned, MsgFlags, SockaddrStorage, cmsg_space, recvmsg, setsockopt, sockopt,
-};
+use nix::sys::socket::{setsockopt, sockopt};
 use nix::time::{ClockId, clock_gettime};
 use socket2::{Domain, Protocol, SockFilter, Socket, Type};
 
+use super::reception::{BATCH, Note, Reception};
 use super::{Options, StartError};
 
 /// RFC 5881 section 5.
 const TTL: u32 = 255;
 /// Packets that wait while the thread is kept from running.
-const RECEIVE_BUFFER: usize = 1 << 20;
-const CONTROL_SPACE: usize = cmsg_space::<libc::c_int>()
-    + cmsg_space::<in6_pktinfo>()
-    + cmsg_space::<in_pktinfo>()
-    + cmsg_space::<timespec>();
-
+const RECEIVE_BUFFER: usize = 4 << 20;
 /// Addresses that are listened on; each on two ports.
 pub(super) const MAXIMUM_ADDRESSES: usize = 4;
-/// One byte more than the longest control packet: what is longer is seen to be.
-const LONGEST: usize = MAXIMUM_LENGTH + 1;
-
-/// Room for control messages, aligned as their headers are.
-#[repr(align(8))]
-pub(super) struct Control([u8; CONTROL_SPACE]);
-
-impl Control {
-    pub(super) fn new() -> Self {
-        Self([0; CONTROL_SPACE])
-    }
-
-    pub(super) fn bytes(&mut self) -> &mut [u8] {
-        &mut self.0
-    }
-}
 
 /// A datagram with what the kernel says about it.
 pub(super) struct Datagram<'a> {
@@ -60,8 +35,11 @@ pub(super) struct Receiver {
     multihop: bool,
     /// When the socket was last found empty: nothing in it is older.
     empty: Instant,
-    payload: [u8; LONGEST],
-    control: Control,
+    reception: Reception,
+    /// When the datagrams in `reception` were taken, how many of them there are, and which is the next.
+    taken: Instant,
+    count: usize,
+    next: usize,
 }
 
 /// Whether the thread will be able to listen. It does so when there is a session.
@@ -127,8 +105,10 @@ impl Receiver {
             setsockopt(&socket, sockopt::Ipv6RecvHopLimit, &true)?;
             setsockopt(&socket, sockopt::Ipv6RecvPacketInfo, &true)?;
         }
-        // Best effort: the default holds some 250 packets.
-        let _ = socket.set_recv_buffer_size(RECEIVE_BUFFER);
+        // Best effort: the default holds some 250 packets, and only CAP_NET_ADMIN goes beyond the limit of the system.
+        if setsockopt(&socket, sockopt::RcvBufForce, &RECEIVE_BUFFER).is_err() {
+            let _ = socket.set_recv_buffer_size(RECEIVE_BUFFER);
+        }
         socket.bind(&SocketAddr::new(address, port).into())?;
         let empty = Instant::now();
         Ok(Self {
@@ -136,8 +116,10 @@ impl Receiver {
             address,
             multihop,
             empty,
-            payload: [0; LONGEST],
-            control: Control::new(),
+            reception: Reception::new(),
+            taken: empty,
+            count: BATCH,
+            next: BATCH,
         })
     }
 
@@ -155,63 +137,40 @@ impl Receiver {
 
     /// The next datagram, or `None` when there is none.
     pub(super) fn receive(&mut self) -> io::Result<Option<Datagram<'_>>> {
-        let before = Instant::now();
-        let mut parts = [IoSliceMut::new(&mut self.payload)];
-        let flags = MsgFlags::MSG_DONTWAIT;
-        let descriptor = self.socket.as_raw_fd();
-        let message =
-            match recvmsg::<SockaddrStorage>(descriptor, &mut parts, Some(self.control.bytes()), flags) {
-                Ok(message) => message,
-                Err(Errno::EAGAIN) => {
-                    self.empty = before;
-                    return Ok(None);
-                }
-                Err(error) => return Err(error.into()),
-            };
+        if self.next >= self.count {
+            if self.count < BATCH {
+                // The last call took everything that was there.
+                (self.count, self.next) = (BATCH, BATCH);
+                self.empty = self.taken;
+                return Ok(None);
+            }
+            self.taken = Instant::now();
+            self.count = self.reception.fill(self.socket.as_raw_fd())?;
+            self.next = 0;
+            if self.count == 0 {
+                return self.receive();
+            }
+        }
+        let index = self.next;
+        self.next += 1;
         let mut datagram = Datagram {
-            source: message
-                .address
-                .as_ref()
-                .and_then(address_of)
-                .unwrap_or(self.address),
+            source: self.reception.source(index).unwrap_or(self.address),
             destination: self.address,
             interface: 0,
             ttl: 0,
-            received: before,
-            payload: &[],
+            received: self.taken,
+            payload: self.reception.payload(index),
         };
-        for control in message.cmsgs()? {
-            datagram.note(&control, before, self.empty);
+        for note in self.reception.notes(index) {
+            match note {
+                Note::Ttl(ttl) => datagram.ttl = ttl,
+                Note::Arrival(destination, interface) => {
+                    (datagram.destination, datagram.interface) = (destination, interface);
+                }
+                Note::Stamp(stamp) => datagram.received = arrival(stamp, self.taken, self.empty),
+            }
         }
-        let length = message.bytes;
-        datagram.payload = self.payload.get(..length).unwrap_or(&[]);
         Ok(Some(datagram))
-    }
-}
-
-impl Datagram<'_> {
-    #[allow(
-        clippy::wildcard_enum_match_arm,
-        reason = "nix knows some fifty control messages"
-    )]
-    fn note(&mut self, control: &ControlMessageOwned, now: Instant, empty: Instant) {
-        match control {
-            ControlMessageOwned::Ipv4Ttl(ttl) | ControlMessageOwned::Ipv6HopLimit(ttl) => {
-                self.ttl = u8::try_from(*ttl).unwrap_or(0);
-            }
-            ControlMessageOwned::Ipv4PacketInfo(info) => {
-                self.interface = u32::try_from(info.ipi_ifindex).unwrap_or(0);
-                self.destination = IpAddr::from(info.ipi_addr.s_addr.to_ne_bytes());
-            }
-            ControlMessageOwned::Ipv6PacketInfo(info) => {
-                self.interface = info.ipi6_ifindex;
-                self.destination = IpAddr::from(info.ipi6_addr.s6_addr);
-            }
-            ControlMessageOwned::ScmTimestampns(stamp) => {
-                self.received = arrival(Duration::from(*stamp), now, empty);
-            }
-            _ => {}
-        }
     }
 }
 
@@ -222,11 +181,6 @@ pub(super) fn arrival(stamp: Duration, now: Instant, empty: Instant) -> Instant 
         .map_or(Duration::ZERO, |wall| Duration::from(wall).saturating_sub(stamp));
     let known = now.saturating_duration_since(empty);
     now.checked_sub(age.min(known)).unwrap_or(now)
-}
-
-fn address_of(address: &SockaddrStorage) -> Option<IpAddr> {
-    let v4 = address.as_sockaddr_in().map(|address| IpAddr::V4(address.ip()));
-    v4.or_else(|| address.as_sockaddr_in6().map(|address| IpAddr::V6(address.ip())))
 }
 
 fn datagram_socket(address: IpAddr) -> io::Result<Socket> {

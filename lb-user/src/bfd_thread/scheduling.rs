@@ -43,7 +43,8 @@ pub(super) fn enter(priority: Option<i32>) -> Scheduling {
 }
 
 /// Keeps the memory of the process from being paged out. A limited RLIMIT_MEMLOCK would make later
-/// allocations of the whole daemon fail, so without an unlimited one nothing is locked.
+/// allocations of the whole daemon fail, so without an unlimited one, or the capability that stands above it, nothing is
+/// locked.
 pub(super) fn lock_memory() -> bool {
     let unlimited = || {
         setrlimit(Resource::RLIMIT_MEMLOCK, RLIM_INFINITY, RLIM_INFINITY).is_ok()
@@ -53,12 +54,14 @@ pub(super) fn lock_memory() -> bool {
     let flags = MlockAllFlags::MCL_CURRENT
         | MlockAllFlags::MCL_FUTURE
         | MlockAllFlags::from_bits_retain(libc::MCL_ONFAULT);
-    if unlimited() && mlockall(flags).is_ok() {
+    let exempt =
+        || caps::has_cap(None, caps::CapSet::Effective, caps::Capability::CAP_IPC_LOCK).unwrap_or(false);
+    if (unlimited() || exempt()) && mlockall(flags).is_ok() {
         return true;
     }
     warn!(
         "memory is not locked: BFD may be late when the node is short of memory; set \
-         LimitMEMLOCK=infinity, or start with CAP_SYS_RESOURCE and CAP_IPC_LOCK"
+         LimitMEMLOCK=infinity, or start with CAP_SYS_RESOURCE or CAP_IPC_LOCK"
     );
     false
 }

@@ -114,8 +114,8 @@ impl Sockets {
         }
     }
 
-    /// Sleeps until a packet has arrived, the thread is woken, or the time has passed.
-    pub(super) fn wait(&self, wake: BorrowedFd<'_>, timeout: Option<Duration>) {
+    /// Sleeps until a packet has arrived, the thread is woken, or the time has passed. True if it was woken.
+    pub(super) fn wait(&self, wake: BorrowedFd<'_>, timeout: Option<Duration>) -> bool {
         let receivers = self.receivers.iter().map(Receiver::descriptor);
         let mut descriptors = receivers.chain(self.echo.iter().map(EchoSocket::descriptor));
         // Slots without a socket wait for the wake-up as well.
@@ -127,6 +127,7 @@ impl Sockets {
         let used = polled.get_mut(..used).unwrap_or_default();
         // The only error is a signal: the loop comes back to it.
         let _ = ppoll(used, timeout.map(TimeSpec::from), None);
+        used.first().is_some_and(|wake| wake.any().unwrap_or(true))
     }
 
     /// Takes a control packet; `flush` sends it.
