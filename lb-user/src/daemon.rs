@@ -237,12 +237,16 @@ fn start_threads(
 fn start_links(bfd: bfd_thread::Handle, failover: Lane, epoch: FibEpoch) -> io::Result<JoinHandle<()>> {
     links::spawn(move |change| match change {
         LinkChange::Carrier { ifindex, name, up } => {
-            if !up {
+            if up {
+                // It may be another interface of that name.
+                bfd.link_up(ifindex, name.clone());
+            } else {
                 bfd.link_down(ifindex);
             }
             failover.send(failover::Command::Carrier { name, up });
         }
         LinkChange::Forwarding => {
+            bfd.neighbors_changed();
             if let Err(error) = epoch.bump() {
                 error!(%error, "the data path was not told of a change of routes");
             }
