@@ -16,7 +16,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::error::{Context, Error, Result};
-use crate::lab::Lab;
+use crate::lab::{Lab, Protocol};
 use crate::netns::Netns;
 use crate::topology::Endpoint;
 
@@ -35,6 +35,7 @@ pub(crate) struct Capture {
     node: String,
     file: PathBuf,
     decode: Vec<String>,
+    speaks: Protocol,
     shared: Arc<Shared>,
     thread: Option<JoinHandle<io::Result<()>>>,
 }
@@ -80,6 +81,7 @@ impl Capture {
             node,
             file: path,
             decode: lab.settings.decode.clone(),
+            speaks: lab.settings.speaks,
             shared,
             thread: Some(thread),
         })
@@ -120,13 +122,13 @@ impl Capture {
     }
 
     /// Nothing that tshark decodes of the protocols under test may carry a mark of malformation, and
-    /// there must be BGP: a capture of nothing proves nothing.
+    /// there must be some of what the lab speaks: a capture of nothing proves nothing.
     ///
     /// # Errors
     /// What is wrong with which frames.
     pub(crate) fn check(&self) -> Result<()> {
         self.settle()?;
-        tshark::check(&self.file, &self.decode).map_err(|error| self.fault(&error.to_string()))
+        tshark::check(&self.file, &self.decode, self.speaks).map_err(|error| self.fault(&error.to_string()))
     }
 
     fn fault(&self, message: &str) -> Error {

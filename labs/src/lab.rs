@@ -36,8 +36,29 @@ pub struct Settings {
     pub capture: Vec<Endpoint>,
     /// Rules of tshark's `-d`, for protocols on ports of their own.
     pub decode: Vec<String>,
+    /// What every capture must hold some of.
+    pub speaks: Protocol,
     /// Seed of the wire's randomness.
     pub seed: u64,
+}
+
+/// A protocol that a lab is about.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Protocol {
+    #[default]
+    Bgp,
+    Bfd,
+}
+
+impl Protocol {
+    /// A field that tshark fills in for every frame of it.
+    pub(crate) fn field(self) -> &'static str {
+        match self {
+            Self::Bgp => "bgp.type",
+            Self::Bfd => "bfd.sta",
+        }
+    }
 }
 
 impl Lab {

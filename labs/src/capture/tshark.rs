@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::error::{Context, Error, Result};
+use crate::lab::Protocol;
 
 /// Between the values of a field within a frame: occurs in none of them.
 const AGGREGATOR: char = ';';
@@ -47,22 +48,22 @@ pub(super) fn ask(
 }
 
 /// See [`super::Capture::check`].
-pub(super) fn check(file: &Path, decode: &[String]) -> Result<()> {
+pub(super) fn check(file: &Path, decode: &[String], spoken: Protocol) -> Result<()> {
     let fields = [
         "frame.number",
         "_ws.malformed",
         "_ws.expert.severity",
         "_ws.expert.message",
-        "bgp.type",
+        spoken.field(),
     ];
     let rows = run(file, decode, JUDGED, &fields)?;
     let mut marked = String::new();
     let mut speaks = false;
     for row in &rows {
-        let [number, malformed, severities, messages, bgp] = row.as_slice() else {
+        let [number, malformed, severities, messages, heard] = row.as_slice() else {
             return Err(Error::Missing(format!("tshark printed {row:?}")));
         };
-        speaks |= !bgp.is_empty();
+        speaks |= !heard.is_empty();
         let severe = severities
             .split(AGGREGATOR)
             .filter(|severity| severity.parse::<u64>().is_ok_and(|severity| severity >= ERROR))
@@ -83,7 +84,7 @@ pub(super) fn check(file: &Path, decode: &[String]) -> Result<()> {
     if speaks {
         Ok(())
     } else {
-        Err(Error::Expectation("holds no BGP".into()))
+        Err(Error::Expectation(format!("holds nothing of {spoken:?}")))
     }
 }
 
