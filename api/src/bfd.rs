@@ -113,6 +113,8 @@ pub struct BfdDown {
     pub age_ms: u64,
     pub diagnostic: String,
     pub remote_diagnostic: String,
+    /// An administrator wanted it, here or there.
+    pub planned: bool,
 }
 
 /// What can be changed while a session runs. As a request: what is absent stays.

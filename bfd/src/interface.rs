@@ -113,6 +113,8 @@ pub struct LastDown {
     pub at: Instant,
     pub diagnostic: Diagnostic,
     pub remote_diagnostic: Diagnostic,
+    /// See [`Change::is_planned`].
+    pub planned: bool,
 }
 
 /// The Echo function of a session.

@@ -266,6 +266,7 @@ impl Session {
             at: now,
             diagnostic: change.diagnostic,
             remote_diagnostic: change.remote_diagnostic,
+            planned: change.is_planned(),
         });
         self.hold
             .down(now, change.is_planned(), self.config.parameters.hold_down);

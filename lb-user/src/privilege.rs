@@ -88,7 +88,9 @@ mod tests {
         .join()
         .unwrap();
         assert!(
-            permitted.iter().all(|capability| KEPT.contains(capability)),
+            permitted
+                .iter()
+                .all(|capability| KEPT.contains(capability) || *capability == Capability::CAP_IPC_LOCK),
             "{permitted:?}"
         );
         assert_eq!(effective, permitted);

@@ -1,5 +1,9 @@
 //! While sessions run and nothing changes, the BFD thread allocates nothing: an allocator may take a lock that a thread
 //! of lower priority holds. Alone in its process, because it counts for the whole of it.
+#![allow(
+    clippy::unwrap_used,
+    reason = "the lint only exempts functions marked as tests"
+)]
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;

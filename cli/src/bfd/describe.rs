@@ -83,8 +83,9 @@ fn usable(session: &BfdSession) -> String {
 fn last_down(session: &BfdSession) -> String {
     match &session.last_down {
         Some(down) => format!(
-            "{} ago: {}",
+            "{} ago{}: {}",
             age(down.age_ms),
+            if down.planned { ", as planned" } else { "" },
             diagnostics(&down.diagnostic, &down.remote_diagnostic)
         ),
         None => "never".to_owned(),

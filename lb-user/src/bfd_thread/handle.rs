@@ -209,21 +209,27 @@ impl apply::Bfd for Handle {
         Ok(())
     }
 
+    /// An interface that is missing keeps strangers on the others from nothing; it is named, and tried again.
     fn set_unsolicited(&mut self, unsolicited: &[desired::Unsolicited]) -> Result<(), ApplyError> {
-        let known = unsolicited.iter().map(|known| {
-            Ok(Unsolicited {
-                interface: index_of(&known.interface)?,
-                prefixes: known
-                    .prefixes
-                    .iter()
-                    .map(|prefix| (prefix.network(), prefix.prefix_len()))
-                    .collect(),
-                limit: known.limit,
-                parameters: known.parameters.clone(),
-            })
-        });
-        let known: Vec<Unsolicited> = known.collect::<Result<_, ApplyError>>()?;
-        self.unsolicited(known).map_err(ApplyError::new)
+        let mut present = Vec::new();
+        let mut missing = Ok(());
+        for known in unsolicited {
+            match index_of(&known.interface) {
+                Ok(interface) => present.push(Unsolicited {
+                    interface,
+                    prefixes: known
+                        .prefixes
+                        .iter()
+                        .map(|prefix| (prefix.network(), prefix.prefix_len()))
+                        .collect(),
+                    limit: known.limit,
+                    parameters: known.parameters.clone(),
+                }),
+                Err(error) => missing = Err(error),
+            }
+        }
+        self.unsolicited(present).map_err(ApplyError::new)?;
+        missing
     }
 }
 

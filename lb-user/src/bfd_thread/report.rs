@@ -183,6 +183,7 @@ fn api_session(report: &SessionReport, now: Instant) -> api::BfdSession {
             age_ms: age(down.at),
             diagnostic: down.diagnostic.to_string(),
             remote_diagnostic: down.remote_diagnostic.to_string(),
+            planned: down.planned,
         }),
         last_packet_ms: status.last_packet.map(age),
         ..figures(status)
