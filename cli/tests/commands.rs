@@ -370,6 +370,7 @@ fn held_session() -> BfdSession {
             age_ms: 61_000,
             diagnostic: "control detection time expired".into(),
             remote_diagnostic: "none".into(),
+            planned: false,
         }),
         receive_jitter: Delays {
             count: 9,

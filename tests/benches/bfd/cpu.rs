@@ -7,11 +7,10 @@ use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
 use crate::clock::{between, milliseconds, nanoseconds};
-use crate::daemon::{self, BIRD, FRR, Kind, Pair, Scheduling};
+use crate::daemon::{self, BATON, BIRD, FRR, Kind, Pair, Scheduling};
 use crate::figures::Report;
 use crate::network::Network;
 use crate::packet::{Packet, State};
-use crate::speaker;
 use crate::tap::{Scope, Tap};
 use crate::times::Times;
 
@@ -26,18 +25,13 @@ pub(crate) struct Options {
 }
 
 pub(crate) fn run(options: &Options, report: &mut Report) {
-    let baton = speaker::kind();
     let title = format!("cpu, sessions with bird2 at {TIMES}, over {} s", options.seconds);
-    let what = format!("baton is {}", speaker::description());
     report.headline(
         &title,
-        &[
-            &what,
-            "schedstat of all threads of the daemon; of FRR bfdd and zebra",
-        ],
+        &["schedstat of all threads of the daemon; of FRR bfdd and zebra"],
     );
     for &sessions in &options.sessions {
-        let values: Vec<(&str, Option<f64>)> = [baton, BIRD, FRR]
+        let values: Vec<(&str, Option<f64>)> = [BATON, BIRD, FRR]
             .into_iter()
             .map(|kind| (kind.name, measure(kind, sessions, options.seconds)))
             .collect();

@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 
 use crate::journal::Journal;
 use crate::network::{Network, Node};
-use crate::speaker;
 use crate::times::Times;
 
 /// While a session is down bird sends this often.
@@ -204,7 +203,7 @@ fn wait_for(path: &Path) {
     }
 }
 
-/// Sessions are those of BGP neighbours that never answer, unless the configuration has sessions of their own.
+/// Failures follow each other faster than a hold-down would let a session count; nobody here uses one.
 fn baton(network: &Network, node: &Node, times: Times, pairs: &[Pair], scheduling: Scheduling) -> Daemon {
     let (name, id) = (node.name, node.address);
     let folder = network.path(name);
@@ -214,26 +213,16 @@ fn baton(network: &Network, node: &Node, times: Times, pairs: &[Pair], schedulin
         "[node]\nname = \"{name}\"\nrouter-id = \"{id}\"\nrun-dir = \"{}\"\n\
          [datapath]\ninterfaces = [\"e0\"]\nmax-flows = 4096\n\
          [api]\nsocket = \"{}\"\n\
-         [bfd]\ninterval = \"{}ms\"\nmultiplier = {}\n",
+         [bfd]\ninterval = \"{}ms\"\nmultiplier = {}\nhold-down = {{ first = \"0s\" }}\n",
         folder.display(),
         socket.display(),
         times.milliseconds,
         times.multiplier
     );
-    let (before, section, more) = if speaker::daemon_has_sessions() {
-        ("", "bfd.session", "")
-    } else {
-        (
-            "[bgp]\nas = 65001\n",
-            "bgp.neighbor",
-            "as = 65000\nexport = \"none\"\nbfd = true\n",
-        )
-    };
-    config.push_str(before);
     for pair in pairs {
         writeln!(
             config,
-            "[[{section}]]\naddress = \"{}\"\nlocal = \"{}\"\n{more}",
+            "[[bfd.session]]\naddress = \"{}\"\nlocal = \"{}\"",
             pair.remote, pair.local
         )
         .unwrap();

@@ -27,7 +27,6 @@ mod outcome;
 mod packet;
 mod quiet;
 mod sleeper;
-mod speaker;
 mod tap;
 mod times;
 mod update;
@@ -43,11 +42,6 @@ fn main() {
     // `cargo test --benches` only wants to know that it builds.
     if arguments.iter().any(|argument| argument == "--test") {
         return;
-    }
-    if let [role, rest @ ..] = arguments.as_slice()
-        && role == speaker::ROLE
-    {
-        return speaker::main(rest);
     }
     let options = Options::read(&arguments).unwrap_or_else(|complaint| {
         eprintln!("{complaint}\n{}", options::USAGE);
