@@ -110,7 +110,10 @@ impl Authentication {
     ) -> Result<(), Discard> {
         let section = Section::decode(payload)?;
         let (section, keys) = match (section, keys) {
-            (None, None) => return Ok(()),
+            (None, None) => {
+                self.received = None;
+                return Ok(());
+            }
             (None, Some(_)) => return Err(Discard::AuthenticationMissing),
             (Some(_), None) => return Err(Discard::AuthenticationUnexpected),
             (Some(section), Some(keys)) => (section, keys),
@@ -121,9 +124,11 @@ impl Authentication {
             .ok_or(Discard::AuthenticationKey)?;
         let Some((head, digest)) = section.digest() else {
             let genuine = section.rest.ct_eq(key.trailer());
-            return bool::from(genuine)
-                .then_some(())
-                .ok_or(Discard::AuthenticationDigest);
+            if !bool::from(genuine) {
+                return Err(Discard::AuthenticationDigest);
+            }
+            self.received = None;
+            return Ok(());
         };
         let sequence = u32::from_be_bytes(head);
         self.in_window(now, sequence, section.algorithm, detect_multiplier)?;

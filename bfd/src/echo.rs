@@ -64,8 +64,13 @@ impl Echo {
 
     /// The agreed interval, or that there is to be no echo.
     pub(crate) fn set_interval(&mut self, now: Instant, interval: Option<Duration>) {
-        if self.interval.is_some() && interval.is_some() {
+        if let (Some(before), Some(after)) = (self.interval, interval) {
             self.interval = interval;
+            if after < before {
+                // What was drawn for the longer interval would be missed by the shorter detection time.
+                self.next = self.next.map(|next| next.min(now));
+                self.last_return = self.last_return.map(|_| now);
+            }
             return;
         }
         if self.interval != interval {
@@ -125,7 +130,7 @@ impl Echo {
     }
 
     /// A packet came back. True if it is one that was on its way.
-    pub(crate) fn returned(&mut self, now: Instant, payload: &[u8]) -> bool {
+    pub(crate) fn returned(&mut self, now: Instant, detect_multiplier: u8, payload: &[u8]) -> bool {
         let Some(payload) = payload.first_chunk::<ECHO_LENGTH>() else {
             return false;
         };
@@ -139,10 +144,16 @@ impl Echo {
         self.outstanding &= !bit;
         let sent = age.first_chunk().map_or(0, |age| u64::from_be_bytes(*age));
         let sent = self.born + Duration::from_nanos(sent);
-        self.round_trip = Some(now.saturating_duration_since(sent));
-        let first = !self.is_proven();
-        self.last_return = self.last_return.max(Some(now));
+        let round_trip = now.saturating_duration_since(sent);
+        self.round_trip = Some(round_trip);
         self.returned = self.returned.saturating_add(1);
+        let first = !self.is_proven();
+        let detection = self.interval.unwrap_or_default() * detect_multiplier.into();
+        if first && round_trip > detection / 2 {
+            // It comes back, but a way as long as this would miss the detection time every now and then.
+            return true;
+        }
+        self.last_return = self.last_return.max(Some(now));
         if first {
             // From now on at the agreed pace.
             self.next = Some(now);

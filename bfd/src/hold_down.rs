@@ -27,12 +27,19 @@ impl Hold {
 
     /// The session is no longer Up. A planned end is no failure.
     pub(crate) fn down(&mut self, now: Instant, planned: bool, config: HoldDown) {
+        let held = self.until.is_some();
         let stable = self
             .usable_since
             .is_some_and(|since| now >= since + config.longest);
         (self.until, self.usable_since) = (None, None);
-        if planned {
-            self.pending = Duration::ZERO;
+        if config.first.is_zero() {
+            self.penalty = Duration::ZERO;
+        }
+        if planned || config.first.is_zero() {
+            // What has been held back has not earned its trust by a planned end.
+            if !held || config.first.is_zero() {
+                self.pending = Duration::ZERO;
+            }
             return;
         }
         let doubled = if stable {
@@ -129,6 +136,10 @@ mod tests {
         hold.up(now);
         hold.down(now, true, CONFIG);
         assert_eq!(held(&mut hold, now), 0);
+        hold.down(now, false, CONFIG);
+        assert_eq!(held(&mut hold, now), 1);
+        hold.down(now, true, CONFIG);
+        assert_eq!(held(&mut hold, now), 1, "but it does not cut a hold-down short");
     }
 
     #[test]
@@ -139,5 +150,17 @@ mod tests {
             assert_eq!(held(&mut hold, now), 0);
             hold.down(now, false, HoldDown::default());
         }
+        hold.down(now, false, CONFIG);
+        hold.down(
+            now,
+            false,
+            HoldDown {
+                first: Duration::ZERO,
+                ..CONFIG
+            },
+        );
+        assert_eq!(held(&mut hold, now), 0, "switched off in the middle of a storm");
+        hold.down(now, false, CONFIG);
+        assert_eq!(held(&mut hold, now), 1, "and on again: it begins anew");
     }
 }

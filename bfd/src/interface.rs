@@ -62,7 +62,8 @@ pub enum Output {
         path: Path,
         payload: Payload,
     },
-    /// Send to port 3785 of the own address, by way of `path.remote`, which returns it (RFC 5881 section 4).
+    /// Send to port 3785 of the own address, by way of `path.remote`, which returns it (RFC 5881 section 4). `path.interface`
+    /// is the one on which the peer was heard.
     TransmitEcho {
         session: SessionId,
         path: Path,

@@ -43,4 +43,4 @@ pub use echo::{ECHO_LENGTH, EchoPayload};
 pub use interface::{Change, EchoStatus, Input, LastDown, Output, SessionId, Status};
 pub use keys::{Algorithm, Key, KeyError, Keys, MAXIMUM_KEYS};
 pub use packet::{Diagnostic, MAXIMUM_LENGTH, PACKET_LENGTH, Packet, Payload, State};
-pub use sessions::Sessions;
+pub use sessions::{MAXIMUM_SESSIONS, Sessions};

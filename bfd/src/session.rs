@@ -25,6 +25,10 @@ use crate::{
 
 /// RFC 5880 section 6.8.3: the transmit interval of a session that is not Up is at least this.
 const SLOW_INTERVAL: Duration = Duration::from_secs(1);
+/// A peer does not choose how long a removed session lingers.
+const LONGEST_LEAVE: Duration = Duration::from_secs(10);
+/// Nor a stranger how long it may be silent.
+const LONGEST_SILENCE: Duration = Duration::from_secs(60);
 /// How long a stranger is remembered that has fallen silent.
 const STRANGER_PATIENCE: Duration = Duration::from_secs(10);
 
@@ -75,7 +79,13 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    pub(crate) fn new(id: SessionId, slot: Slot, config: SessionConfig, context: &mut Context<'_>) -> Self {
+    pub(crate) fn new(
+        id: SessionId,
+        slot: Slot,
+        config: SessionConfig,
+        secrets: &mut Random,
+        context: &mut Context<'_>,
+    ) -> Self {
         let timing = config.parameters.timing;
         let terms = Terms {
             desired_min_tx: timing.desired_min_tx.max(SLOW_INTERVAL),
@@ -103,7 +113,7 @@ impl Session {
             arrivals: Delays::default(),
             verified: context.now,
             authentication: Authentication::new(context.random.next_u32()),
-            echo: Echo::new(context.now, context.random),
+            echo: Echo::new(context.now, secrets),
             hold: Hold::default(),
             leaving: None,
             forgotten: false,
@@ -148,6 +158,9 @@ impl Session {
         if packet.final_answer {
             self.finish_poll(context.now);
         }
+        if let Some(time) = self.silence_allowed() {
+            self.authentication.heard(context.now, time);
+        }
         if self.state == State::AdminDown {
             self.reschedule(context);
             return Err(Discard::AdminDown);
@@ -155,9 +168,6 @@ impl Session {
         self.counters.received = self.counters.received.saturating_add(1);
         self.apply(Event::Received(packet.state), context);
         self.negotiate(context.now);
-        if let Some(time) = self.silence_allowed() {
-            self.authentication.heard(context.now, time);
-        }
         self.reschedule(context);
         if packet.poll {
             self.answer(context);
@@ -190,7 +200,8 @@ impl Session {
     /// An Echo packet came back. False: not one of ours.
     pub(crate) fn echo_returned(&mut self, payload: &[u8], context: &mut Context<'_>) -> bool {
         let proven = self.echo.is_proven();
-        let genuine = self.echo.returned(context.now, payload);
+        let multiplier = self.config.parameters.timing.detect_multiplier;
+        let genuine = self.echo.returned(context.now, multiplier, payload);
         if !proven && self.echo.is_proven() {
             // Control packets become slow.
             self.negotiate(context.now);
@@ -215,6 +226,13 @@ impl Session {
         let Some((to, diagnostic)) = transition::next(self.state, event) else {
             return;
         };
+        // What the peer causes is bounded, in what is told here and in what is sent: past the bound it moves nothing but an
+        // Up session down, and learns the state from the next periodic packet.
+        let provoked = matches!(event, Event::Received(_));
+        let within_budget = !provoked || self.within_budget(context.now);
+        if !within_budget && self.state != State::Up {
+            return;
+        }
         let from = std::mem::replace(&mut self.state, to);
         self.diagnostic = diagnostic;
         self.since = context.now;
@@ -244,8 +262,7 @@ impl Session {
         }
         self.negotiate(context.now);
         context.outputs.push_back(Output::StateChanged(change));
-        // What the peer causes is bounded; past the bound it learns the state from the next periodic packet.
-        if !matches!(event, Event::Received(_)) || self.within_budget(context.now) {
+        if within_budget {
             self.transmit(context);
         }
     }
@@ -253,6 +270,7 @@ impl Session {
     fn came_up(&mut self, now: Instant) -> bool {
         self.counters.ups = self.counters.ups.saturating_add(1);
         self.verified = now;
+        self.polled = None;
         let usable = self.hold.up(now);
         if !usable {
             self.counters.held = self.counters.held.saturating_add(1);
@@ -272,7 +290,8 @@ impl Session {
             .down(now, change.is_planned(), self.config.parameters.hold_down);
     }
 
-    /// Takes leave (RFC 5880 section 6.8.16): AdminDown for a detection time, or until the peer has confirmed it.
+    /// Takes leave (RFC 5880 section 6.8.16): AdminDown for a detection time, or until the peer has confirmed it. At the pace
+    /// that the peer is used to, so that one lost packet does not make a failure of it.
     pub(crate) fn leave(&mut self, context: &mut Context<'_>) {
         let interval = self
             .agreement
@@ -282,12 +301,13 @@ impl Session {
         let multiplier = self.config.parameters.timing.detect_multiplier;
         self.state = State::AdminDown;
         self.diagnostic = Diagnostic::AdministrativelyDown;
+        self.hold = Hold::default();
         self.negotiate(context.now);
+        self.agreement.effective.desired_min_tx = interval;
         if self.peer.is_known() {
             self.poll = Poll::Active;
-            self.leaving = context
-                .now
-                .checked_add(interval.saturating_mul(multiplier.into()));
+            let time = interval.saturating_mul(multiplier.into()).min(LONGEST_LEAVE);
+            self.leaving = context.now.checked_add(time);
         }
         self.transmit(context);
         self.forgotten = self.leaving.is_none();
@@ -316,7 +336,11 @@ impl Session {
                 .required_min_rx
                 .max(slow(self.echo.is_proven(), echo::SLOW_INTERVAL)),
             // RFC 5880 section 6.8.7.
-            demand: self.config.parameters.demand.is_some() && up && self.peer.state == State::Up,
+            demand: self.config.parameters.demand.is_some()
+                && up
+                && self.peer.state == State::Up
+                // A peer that takes no packets at all would never be polled.
+                && !self.peer.required_min_rx.is_zero(),
         };
         if self.agreement.advertise(terms) && self.peer.is_known() {
             self.poll.start();

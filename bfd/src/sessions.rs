@@ -2,10 +2,12 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use crate::authentication::Authentication;
 use crate::deadlines::Deadlines;
 use crate::echo::Echo;
+use crate::poll::AnswerBudget;
 use crate::random::Random;
 use crate::session::{Context, Session};
 use crate::transition::Event;
@@ -14,7 +16,11 @@ use crate::{
     Status, Unsolicited,
 };
 
-const MAXIMUM_SESSIONS: usize = 1024;
+/// Of those that are configured, and again of those that strangers start, which take no place away from them.
+pub const MAXIMUM_SESSIONS: usize = 1024;
+
+/// How often strangers may start a session, on average: whoever floods costs no more than that.
+const ADMISSION_INTERVAL: Duration = Duration::from_millis(20);
 
 /// Where a datagram came from, and how.
 struct Arrival<'a> {
@@ -53,12 +59,16 @@ pub struct Sessions {
     deadlines: Deadlines,
     outputs: VecDeque<Output>,
     discards: Discards,
+    admissions: AnswerBudget,
     random: Random,
+    /// Of what nobody may guess: it has nothing to do with what is seen on the wire.
+    secrets: Random,
 }
 
 impl Sessions {
-    /// The seed decides discriminators, jitter and the first sequence numbers. Give every start of a daemon another one.
-    pub fn new(seed: u64) -> Self {
+    /// The seed decides discriminators, jitter and the first sequence numbers, the secret what Echo packets are known by. Give
+    /// every start of a daemon others.
+    pub fn new(now: Instant, seed: u64, secret: u64) -> Self {
         Self {
             sessions: BTreeMap::new(),
             by_source: BTreeMap::new(),
@@ -66,33 +76,71 @@ impl Sessions {
             deadlines: Deadlines::default(),
             outputs: VecDeque::with_capacity(64),
             discards: Discards::default(),
+            admissions: AnswerBudget::new(now),
             random: Random::new(seed),
+            secrets: Random::new(secret),
         }
     }
 
     /// Starts a session. An active one sends its first packet at the next `Input::Timeout`. One that the peer has started
-    /// already (RFC 9468) becomes this one, as it is.
+    /// already (RFC 9468) between the same addresses becomes this one, as it is.
     pub fn add(&mut self, now: Instant, config: SessionConfig) -> Result<SessionId, ConfigError> {
         config.validate()?;
         let source = Source::of(&config.path);
-        if let Some(id) = self.by_source.get(&source).copied() {
-            let adopted = self
-                .sessions
-                .get_mut(&id)
-                .filter(|session| session.unsolicited && session.config.path == config.path)
-                .ok_or(ConfigError::Duplicate(config.path.remote))?;
-            adopted.unsolicited = false;
-            adopted.config.role = config.role;
-            self.with(now, id, |session, context| {
-                session.update(config.parameters, context)
-            });
-            return Ok(id);
+        let taken = self.by_source.get(&source).and_then(|id| self.sessions.get(id));
+        if taken.is_some_and(|session| !session.unsolicited) {
+            return Err(ConfigError::Duplicate(config.path.remote));
         }
-        if self.sessions.len() >= MAXIMUM_SESSIONS {
+        if let Some(id) = self.stranger(&config.path) {
+            if self.same_ends(id, &config.path) {
+                return Ok(self.adopt(now, id, config));
+            }
+            // To another of our addresses: the peer is told, and starts again where it is wanted.
+            self.remove(now, id);
+        }
+        if self.configured() >= MAXIMUM_SESSIONS {
             return Err(ConfigError::TooMany(MAXIMUM_SESSIONS));
         }
         self.end_leave_taking(source);
         Ok(self.create(now, config))
+    }
+
+    fn configured(&self) -> usize {
+        let configured = |session: &&Session| !session.unsolicited && !session.is_leaving();
+        self.sessions.values().filter(configured).count()
+    }
+
+    /// The session that this peer has started on its own, on the same link as far as that is said.
+    fn stranger(&self, path: &Path) -> Option<SessionId> {
+        let same = |session: &Session| {
+            let known = session.config.path;
+            let link = path.interface.is_none() || path.interface == known.interface;
+            session.unsolicited
+                && !session.is_leaving()
+                && !path.hops.is_multi()
+                && known.remote == path.remote
+                && link
+        };
+        let mut strangers = self.sessions.iter();
+        strangers.find(|(_, session)| same(session)).map(|(id, _)| *id)
+    }
+
+    fn same_ends(&self, id: SessionId, path: &Path) -> bool {
+        let session = self.sessions.get(&id);
+        session.is_some_and(|session| session.config.path.local == path.local)
+    }
+
+    fn adopt(&mut self, now: Instant, id: SessionId, config: SessionConfig) -> SessionId {
+        if let Some(session) = self.sessions.get_mut(&id) {
+            self.by_source.remove(&Source::of(&session.config.path));
+            self.by_source.insert(Source::of(&config.path), id);
+            session.unsolicited = false;
+            (session.config.path, session.config.role) = (config.path, config.role);
+        }
+        self.with(now, id, |session, context| {
+            session.update(config.parameters, context)
+        });
+        id
     }
 
     fn create(&mut self, now: Instant, config: SessionConfig) -> SessionId {
@@ -104,7 +152,7 @@ impl Sessions {
             outputs: &mut self.outputs,
             random: &mut self.random,
         };
-        let session = Session::new(id, slot, config, &mut context);
+        let session = Session::new(id, slot, config, &mut self.secrets, &mut context);
         self.sessions.insert(id, session);
         self.by_source.insert(source, id);
         // One turn may send a packet for each session, and report a change: memory for that is taken here.
@@ -201,7 +249,9 @@ impl Sessions {
         let length = arrival.payload.get(3).copied().unwrap_or(0);
         let payload = arrival.payload.get(..usize::from(length)).unwrap_or_default();
         let (id, stranger) = match self.demultiplex(&packet, arrival) {
-            Err(Discard::UnknownSource) => (self.admit(now, &packet, arrival).map_err(nobodys)?, true),
+            Err(Discard::UnknownSource) => {
+                (self.admit(now, &packet, arrival, payload).map_err(nobodys)?, true)
+            }
             found => (found.map_err(nobodys)?, false),
         };
         let mut accepted = Ok(());
@@ -236,24 +286,28 @@ impl Sessions {
         found.ok_or(Discard::UnknownSource)
     }
 
-    /// RFC 9468 section 2: a session that a stranger starts, where that is wanted.
-    fn admit(&mut self, now: Instant, packet: &Packet, arrival: &Arrival<'_>) -> Result<SessionId, Discard> {
-        let mut welcomes = self
-            .unsolicited
-            .iter()
-            .filter(|known| known.interface == arrival.interface && !arrival.multihop);
-        let welcome = welcomes
-            .find(|known| known.admits(arrival.source) && packet.state == State::Down)
-            .ok_or(Discard::UnknownSource)?;
-        let here = |session: &&Session| {
-            session.unsolicited && session.config.path.interface == Some(arrival.interface)
-        };
-        let present = self.sessions.values().filter(here).count();
-        if present >= usize::try_from(welcome.limit).unwrap_or(usize::MAX)
-            || self.sessions.len() >= MAXIMUM_SESSIONS
-        {
+    /// RFC 9468 section 2: a session that a stranger starts, where that is wanted. Nothing is made before the packet has
+    /// proven to be genuine, and not more often than the budget allows.
+    fn admit(
+        &mut self,
+        now: Instant,
+        packet: &Packet,
+        arrival: &Arrival<'_>,
+        payload: &[u8],
+    ) -> Result<SessionId, Discard> {
+        let welcomes =
+            |known: &Unsolicited| known.interface == arrival.interface && known.admits(arrival.source);
+        let position = self.unsolicited.iter().position(welcomes);
+        let position = position
+            .filter(|_| packet.state == State::Down && !arrival.multihop && !self.is_known(arrival.source));
+        let welcome = position.and_then(|at| self.unsolicited.get(at));
+        let welcome = welcome.ok_or(Discard::UnknownSource)?;
+        if !self.admissions.take(now, ADMISSION_INTERVAL) {
             return Err(Discard::StrangerLimit);
         }
+        let keys = welcome.parameters.keys.as_deref();
+        Authentication::new(0).open(now, payload, packet.detect_multiplier, keys)?;
+        let limit = usize::try_from(welcome.limit).unwrap_or(usize::MAX);
         let config = SessionConfig {
             path: Path {
                 local: arrival.destination,
@@ -265,11 +319,23 @@ impl Sessions {
             parameters: welcome.parameters.clone(),
         };
         config.validate().map_err(|_| Discard::UnknownSource)?;
+        let strangers = || self.sessions.values().filter(|session| session.unsolicited);
+        let here = strangers().filter(|session| session.config.path.interface == Some(arrival.interface));
+        if here.count() >= limit || strangers().count() >= MAXIMUM_SESSIONS {
+            return Err(Discard::StrangerLimit);
+        }
         let id = self.create(now, config);
         if let Some(session) = self.sessions.get_mut(&id) {
             session.unsolicited = true;
         }
         Ok(id)
+    }
+
+    /// Who is configured is no stranger on any link; link-local addresses are other nodes on other links.
+    fn is_known(&self, source: IpAddr) -> bool {
+        let link_local = matches!(source, IpAddr::V6(address) if address.is_unicast_link_local());
+        let is_its = |session: &Session| !session.unsolicited && session.config.path.remote == source;
+        !link_local && self.sessions.values().any(is_its)
     }
 
     fn echo(&mut self, now: Instant, interface: u32, payload: &[u8]) {

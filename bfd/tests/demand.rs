@@ -119,6 +119,35 @@ fn demand_mode_is_switched_on_and_off_while_up() {
     assert!(network.nodes.iter().all(|node| node.changes.is_empty()));
 }
 
+/// It would never be polled, and so never be missed.
+#[test]
+fn a_peer_that_takes_no_packets_is_not_asked_to_be_silent() {
+    let mut network = one_sided(5);
+    network.run(ms(2_000));
+    assert!(network.nodes[0].status().demand);
+    let peer = network.nodes[0].status();
+    let deaf = Packet {
+        diagnostic: Diagnostic::None,
+        state: State::Up,
+        poll: false,
+        final_answer: false,
+        control_plane_independent: false,
+        demand: false,
+        detect_multiplier: 3,
+        my_discriminator: peer.remote_discriminator,
+        your_discriminator: peer.session.0,
+        desired_min_tx: 20_000,
+        required_min_rx: 0,
+        required_min_echo_rx: 0,
+    };
+    network.schedule = Box::new(|_, _| Vec::new());
+    network.deliver(0, &deaf.encode());
+    assert!(
+        network.run_until(ms(200), |network| !network.nodes[0].is_up()),
+        "silence ends it"
+    );
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 

@@ -170,3 +170,61 @@ fn echo_is_switched_on_and_off_while_up() {
     assert_eq!(network.nodes[0].status().echo.interval, None);
     assert!(network.nodes.iter().all(|node| node.changes.is_empty()));
 }
+
+/// What was drawn for a long interval must not be missed by a short detection time.
+#[test]
+fn a_shorter_interval_costs_no_flap() {
+    for seed in 0..50 {
+        let mut network = pair(seed);
+        network.settle();
+        let set = |network: &mut Network<'_>, interval| {
+            let status = network.nodes[0].status();
+            let mut parameters = status.config.parameters;
+            parameters.echo.transmit = Some(interval);
+            network.input(0, Input::Update(status.session, parameters));
+        };
+        set(&mut network, ms(500));
+        network.run(ms(5_000 + seed * 7));
+        assert!(network.nodes[0].status().echo.proven);
+        set(&mut network, ms(10));
+        network.run(ms(2_000));
+        assert!(network.nodes[0].changes.is_empty(), "seed {seed}");
+    }
+}
+
+#[test]
+fn a_way_that_is_too_long_for_the_detection_time_is_not_trusted() {
+    let mut network = pair(9);
+    network.echo = Some(ms(20));
+    network.settle();
+    network.run(ms(30_000));
+    let status = network.nodes[0].status();
+    assert!(!status.echo.proven && status.echo.returned > 20);
+    assert!(network.nodes[0].changes.is_empty());
+}
+
+#[test]
+fn who_has_no_interface_sends_by_the_one_on_which_the_peer_was_heard() {
+    let mut sender = with(1, 2, ms(50), 3, |parameters| {
+        parameters.echo.transmit = Some(ms(10))
+    });
+    sender.path.interface = None;
+    let reflector = with(2, 1, ms(50), 3, |parameters| {
+        parameters.echo.required_min_rx = Some(ms(5))
+    });
+    let mut network = Network::new(10, [sender, reflector], perfect());
+    network.settle();
+    let node = &mut network.nodes[0];
+    let mut at = network.now;
+    for _ in 0..100 {
+        node.sessions.handle(at, Input::Timeout);
+        for output in drain(&mut node.sessions) {
+            if let Output::TransmitEcho { path, .. } = output {
+                assert_eq!(path.interface, Some(INTERFACE));
+                return;
+            }
+        }
+        at = node.sessions.poll_timeout().unwrap();
+    }
+    unreachable!("no Echo packet");
+}

@@ -47,7 +47,7 @@ fn ipv6_behind_routers() {
 #[test]
 fn the_first_packet_is_found_by_both_addresses_and_the_ttl_is_bounded() {
     let now = clock();
-    let mut sessions = Sessions::new(1);
+    let mut sessions = Sessions::new(now, 1, 7);
     let id = sessions.add(now, far(1, 2)).unwrap();
     let other = sessions.add(now, far(3, 2)).unwrap();
     let hello = Packet {
@@ -110,13 +110,16 @@ fn what_makes_no_sense_over_hops_is_refused() {
         parameters.echo.transmit = Some(ms(50))
     })
     .parameters;
-    assert_eq!(Sessions::new(1).add(now, echo), Err(ConfigError::EchoOverHops));
+    assert_eq!(
+        Sessions::new(now, 1, 7).add(now, echo),
+        Err(ConfigError::EchoOverHops)
+    );
     let mut link_local = far(1, 2);
     link_local.path.local = "2001:db8::1".parse().unwrap();
     link_local.path.remote = "fe80::1".parse().unwrap();
     let refused = link_local.path.remote;
     assert_eq!(
-        Sessions::new(1).add(now, link_local),
+        Sessions::new(now, 1, 7).add(now, link_local),
         Err(ConfigError::Address(refused))
     );
 }

@@ -148,6 +148,28 @@ fn removal_is_told_until_it_is_confirmed() {
     assert_eq!(network.nodes[0].sessions.poll_timeout(), None);
 }
 
+/// One lost packet does not make a failure of a planned end.
+#[test]
+fn a_removal_is_repeated_at_the_old_pace() {
+    let mut network = Network::pair(6, ms(10), 3);
+    network.settle();
+    let mut lost = false;
+    network.schedule = Box::new(move |_, from| {
+        let first = from == 0 && !lost;
+        lost |= first;
+        if first { Vec::new() } else { vec![DELAY] }
+    });
+    let id = network.nodes[0].id;
+    network.input(0, Input::Remove(id));
+    network.run(ms(40));
+    let change = network.nodes[1].changes[0];
+    assert_eq!(change.diagnostic, Diagnostic::NeighborSignaledDown);
+    assert_eq!(
+        network.nodes[1].status().last_down.map(|down| down.planned),
+        Some(true)
+    );
+}
+
 /// RFC 5880 section 6.8.16: a detection time, and no longer.
 #[test]
 fn a_removal_that_nobody_confirms_ends() {

@@ -112,7 +112,7 @@ impl Model {
     fn new(seed: u64) -> Self {
         let now = clock();
         Self {
-            sessions: Sessions::new(seed),
+            sessions: Sessions::new(now, seed, 7),
             now,
             start: now,
             states: BTreeMap::new(),

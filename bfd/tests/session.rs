@@ -28,7 +28,7 @@ struct Machine {
 impl Machine {
     fn new(config: SessionConfig) -> Self {
         let now = clock();
-        let mut sessions = Sessions::new(42);
+        let mut sessions = Sessions::new(now, 42, 7);
         let id = sessions.add(now, config).unwrap();
         Self { sessions, id, now }
     }
@@ -258,13 +258,20 @@ fn a_flood_of_polls_is_answered_within_a_bound() {
 #[test]
 fn a_flood_of_state_changes_is_answered_within_a_bound() {
     let mut machine = Machine::settled(ms(10), 3);
-    let mut sent = 0;
+    let (mut sent, mut told) = (0, 0);
     for turn in 0..10_000 {
-        let state = if turn % 2 == 0 { State::Down } else { State::Init };
-        sent += packets(&machine.say(machine.peer(state))).len();
+        let state = if turn % 2 == 0 {
+            State::Down
+        } else {
+            State::AdminDown
+        };
+        let outputs = machine.say(machine.peer(state));
+        sent += packets(&outputs).len();
+        told += outputs.len() - packets(&outputs).len();
         machine.pass(Duration::from_micros(100));
     }
     assert!(sent <= 210, "{sent} packets provoked in one second");
+    assert!(told <= 210, "{told} changes told in one second");
 }
 
 #[test]
@@ -704,7 +711,7 @@ fn once_known_the_discriminator_selects_and_the_way_must_fit() {
 fn discriminators_are_random_unique_and_not_zero() {
     let now = clock();
     let all = |seed| {
-        let mut sessions = Sessions::new(seed);
+        let mut sessions = Sessions::new(now, seed, 7);
         let ids: Vec<SessionId> = (2..=250)
             .map(|host| sessions.add(now, config(1, host, ms(10), 3)).unwrap())
             .collect();
@@ -780,9 +787,9 @@ fn invalid_configurations_are_refused() {
         ),
     ];
     for (config, error) in cases {
-        assert_eq!(Sessions::new(1).add(now, config), Err(error));
+        assert_eq!(Sessions::new(now, 1, 7).add(now, config), Err(error));
     }
-    let mut sessions = Sessions::new(1);
+    let mut sessions = Sessions::new(now, 1, 7);
     sessions.add(now, good.clone()).unwrap();
     assert_eq!(sessions.add(now, good), Err(ConfigError::Duplicate(address(2))));
 }
@@ -805,7 +812,7 @@ fn an_invalid_update_is_ignored() {
 #[test]
 fn the_number_of_sessions_is_limited() {
     let now = clock();
-    let mut sessions = Sessions::new(1);
+    let mut sessions = Sessions::new(now, 1, 7);
     let add = |sessions: &mut Sessions, number: u32| {
         let remote = IpAddr::V4((0x0a01_0000 + number).into());
         let mut config = config(1, 2, ms(10), 3);

@@ -30,7 +30,7 @@ struct Machine {
 impl Machine {
     fn new(limit: u32) -> Self {
         let now = clock();
-        let mut sessions = Sessions::new(3);
+        let mut sessions = Sessions::new(now, 3, 7);
         sessions.handle(now, Input::Unsolicited(vec![welcome(limit)]));
         Self {
             sessions,
@@ -215,6 +215,72 @@ fn a_stranger_that_is_configured_later_stays_up() {
         .sessions
         .handle(machine.now, Input::Unsolicited(Vec::new()));
     assert_eq!(machine.remotes(), [address(7)]);
+}
+
+/// A neighbour that connects, or one that is configured without its interface, has the session that it has started.
+#[test]
+fn a_stranger_that_is_configured_without_its_interface_stays_up() {
+    let mut machine = Machine::new(10);
+    let answer = machine.say(7, INTERFACE, State::Down, 0)[0];
+    machine.say(7, INTERFACE, State::Init, answer.my_discriminator);
+    let mut known = config(200, 7, ms(20), 3);
+    known.path.interface = None;
+    let id = machine.sessions.add(machine.now, known.clone()).unwrap();
+    let status = machine.sessions.session(id).unwrap();
+    assert_eq!(
+        (id.0, status.state, status.config.path.interface),
+        (answer.my_discriminator, State::Up, None)
+    );
+    assert_eq!(machine.remotes(), [address(7)]);
+    assert!(
+        machine.sessions.add(machine.now, known).is_err(),
+        "there is one now"
+    );
+}
+
+#[test]
+fn a_stranger_to_another_address_makes_way() {
+    let mut machine = Machine::new(10);
+    let answer = machine.say(7, INTERFACE, State::Down, 0)[0];
+    machine.say(7, INTERFACE, State::Init, answer.my_discriminator);
+    let mut known = config(201, 7, ms(20), 3);
+    known.path.interface = Some(INTERFACE);
+    let id = machine.sessions.add(machine.now, known).unwrap();
+    assert_ne!(id.0, answer.my_discriminator);
+    assert_eq!(machine.remotes(), [address(7)]);
+    assert_eq!(
+        machine.sessions.session(id).unwrap().config.path.local,
+        address(201)
+    );
+}
+
+/// The keys and the port of a session are not walked around by starting another one with its address.
+#[test]
+fn who_is_configured_is_no_stranger_elsewhere() {
+    let mut machine = Machine::new(10);
+    let mut far = config(200, 7, ms(20), 3);
+    (far.path.interface, far.path.hops) = (None, bfd::Hops::Multi { minimum_ttl: 250 });
+    machine.sessions.add(machine.now, far).unwrap();
+    assert_eq!(machine.say(7, INTERFACE, State::Down, 0), []);
+    assert_eq!(machine.sessions.discards().get(Discard::UnknownSource), 1);
+    let mut elsewhere = config(200, 8, ms(20), 3);
+    elsewhere.path.interface = Some(INTERFACE + 1);
+    machine.sessions.add(machine.now, elsewhere).unwrap();
+    assert_eq!(machine.say(8, INTERFACE, State::Down, 0), []);
+}
+
+#[test]
+fn strangers_in_a_hurry_wait() {
+    let mut machine = Machine::new(1000);
+    for source in 1..120 {
+        machine.say(source, INTERFACE, State::Down, 0);
+    }
+    assert_eq!(machine.remotes().len(), 8, "at once");
+    machine.pass(ms(1_000));
+    for source in 1..120 {
+        machine.say(source, INTERFACE, State::Down, 0);
+    }
+    assert_eq!(machine.remotes().len(), 16);
 }
 
 #[test]

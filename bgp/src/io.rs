@@ -65,6 +65,8 @@ pub enum Input<'a> {
     },
     BfdDown(PeerId),
     BfdUp(PeerId),
+    /// Up again after a failure; `BfdUp` follows when that has lasted.
+    BfdHeld(PeerId),
     /// BFD judges the neighbour no longer: nothing that it said counts.
     BfdForgotten(PeerId),
     /// The way to a next hop that `Output::TrackNextHop` asked for. `None`: there is none.

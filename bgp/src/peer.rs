@@ -190,7 +190,7 @@ impl Peer {
         local: SocketAddr,
     ) {
         self.counters.accepts += 1;
-        if !self.enabled || self.held || self.idle_hold.is_some() {
+        if !self.enabled || self.is_held() || self.idle_hold.is_some() {
             // Without a word: after a NOTIFICATION many a neighbour waits for minutes before it tries again.
             shared.close(id);
             return;

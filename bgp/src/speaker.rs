@@ -111,6 +111,7 @@ impl Speaker {
             }
             Input::SetDynamic(ranges) => self.set_dynamic(now, ranges),
             Input::BfdDown(id) => self.peer(now, id, |peer, shared| peer.bfd_down(now, shared)),
+            Input::BfdHeld(id) => self.peer(now, id, |peer, _| peer.bfd_held()),
             Input::BfdUp(id) => self.peer(now, id, |peer, shared| peer.bfd_up(now, shared)),
             Input::BfdForgotten(id) => self.peer(now, id, |peer, shared| peer.bfd_forgotten(now, shared)),
             Input::SetAnnouncements(announcements) => {
@@ -195,6 +196,7 @@ impl Speaker {
             | Input::Refresh { .. }
             | Input::BfdDown(_)
             | Input::BfdUp(_)
+            | Input::BfdHeld(_)
             | Input::BfdForgotten(_)
             | Input::NextHop { .. }
             | Input::SetAnnouncements(_)

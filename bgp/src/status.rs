@@ -44,6 +44,8 @@ pub enum BfdState {
     #[default]
     Unknown,
     Up,
+    /// Up again after a failure, and not trusted yet.
+    Held,
     Down,
 }
 

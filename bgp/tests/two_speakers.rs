@@ -288,6 +288,31 @@ fn bfd_down_ends_the_session_at_once_and_bfd_up_brings_it_back() {
 }
 
 #[test]
+fn a_neighbour_whose_bfd_has_to_prove_itself_is_waited_for() {
+    let mut net = pair();
+    up(&mut net);
+    net.input(0, Input::BfdUp(PEER));
+    net.input(0, Input::BfdDown(PEER));
+    net.input(0, Input::BfdHeld(PEER));
+    net.run(20 * SECOND);
+    assert!(!net.established(), "longer than the retry timer");
+    assert_eq!(net.nodes[0].speaker.peers()[0].bfd, BfdState::Held);
+    net.input(0, Input::BfdUp(PEER));
+    assert!(net.run_until(2 * SECOND, Net::established));
+    // One that is there when BFD returns stays, and is ended by the next failure.
+    net.input(0, Input::BfdDown(PEER));
+    assert!(net.run_until(5 * SECOND, Net::established));
+    net.input(0, Input::BfdHeld(PEER));
+    assert!(net.established());
+    net.input(0, Input::BfdDown(PEER));
+    assert!(!net.established());
+    // Switched off, it is as if it had never been.
+    net.input(0, Input::BfdHeld(PEER));
+    net.input(0, Input::BfdForgotten(PEER));
+    assert!(net.run_until(5 * SECOND, Net::established));
+}
+
+#[test]
 fn after_bfd_down_the_retry_timer_also_ends_the_wait() {
     let mut net = pair();
     up(&mut net);

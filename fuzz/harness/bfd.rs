@@ -60,7 +60,7 @@ impl Node {
             reason = "an Instant can only be had from the clock"
         )]
         let now = Instant::now();
-        let mut sessions = Sessions::new(7);
+        let mut sessions = Sessions::new(now, 7, 7);
         let far = Hops::Multi { minimum_ttl: 200 };
         let configs = [
             config(2, Role::Active, Hops::Single, |parameters| {

@@ -456,5 +456,5 @@ fn a_capture_with_a_malformed_message_or_without_bgp_fails_the_lab() {
     let error = bgp_of_hand("tmalformed", &update, "").unwrap_err().to_string();
     assert!(error.contains("tshark finds malformed frames"), "{error}");
     let error = bgp_of_hand("tsilent", "hello", "").unwrap_err().to_string();
-    assert!(error.contains("holds no BGP"), "{error}");
+    assert!(error.contains("holds nothing of Bgp"), "{error}");
 }

@@ -16,6 +16,7 @@ use bgp::{
     Announcement, BfdMode, Families, Hops, NextHops, PeerConfig, Policy, Preference, SpeakerConfig, Transport,
 };
 use lb_user::apply::Speaker as _;
+use lb_user::bfd_thread::Verdict;
 use lb_user::bgp_driver::{self, BgpHandle, Command};
 use lb_user::desired::Neighbor;
 use lb_user::status::StatusBoard;
@@ -156,7 +157,7 @@ impl Speaker {
     fn bfd(&self, up: bool) {
         self.handle.send(Command::Bfd {
             session: ROUTER.parse().unwrap(),
-            up,
+            verdict: if up { Verdict::Up } else { Verdict::Down },
         });
     }
 

@@ -88,6 +88,7 @@ impl Node {
         self.handle.send(Command::Bfd(Change {
             at: Instant::now(),
             key: Arc::new(remote.into()),
+            unsolicited: false,
             news: News::State(state),
         }));
     }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Context, STRANGER_PATIENCE, Session};
+use super::{Context, LONGEST_SILENCE, STRANGER_PATIENCE, Session};
 use crate::peer::Peer;
 use crate::poll::Poll;
 use crate::transition::Event;
@@ -47,8 +47,9 @@ impl Session {
             });
         }
         if due(self.verification_deadline()) {
+            // With the next periodic packet, or now where there are none.
             self.poll.start();
-            self.transmit(context);
+            self.reschedule(context);
         }
         self.transmit_echo(context);
     }
@@ -77,14 +78,23 @@ impl Session {
     /// offers.
     pub(super) fn silence_allowed(&self) -> Option<Duration> {
         let multiplier = self.peer.detect_multiplier.into();
-        self.peer
-            .is_known()
-            .then(|| self.receive_interval().saturating_mul(multiplier))
+        let time = self.receive_interval().saturating_mul(multiplier);
+        let longest = if self.unsolicited {
+            LONGEST_SILENCE
+        } else {
+            Duration::MAX
+        };
+        self.peer.is_known().then(|| time.min(longest))
+    }
+
+    /// Demand mode is in force. A peer that takes no packets at all cannot be polled: its own have to tell.
+    fn is_polling_only(&self) -> bool {
+        self.agreement.effective.demand && !self.peer.required_min_rx.is_zero()
     }
 
     /// The detection time in force. In demand mode it is ours: how long a Poll Sequence may go unanswered.
     pub(super) fn detection_time(&self) -> Option<Duration> {
-        if !self.agreement.effective.demand {
+        if !self.is_polling_only() {
             return self.silence_allowed();
         }
         let interval = self
@@ -97,7 +107,7 @@ impl Session {
     }
 
     fn detection_deadline(&self) -> Option<Instant> {
-        let since = if self.agreement.effective.demand {
+        let since = if self.is_polling_only() {
             self.polled?
         } else {
             self.last_packet?
@@ -107,7 +117,7 @@ impl Session {
 
     /// Demand mode: when the silent peer is to prove that it is there.
     fn verification_deadline(&self) -> Option<Instant> {
-        let waiting = self.agreement.effective.demand && !self.poll.in_progress();
+        let waiting = self.is_polling_only() && !self.poll.in_progress();
         let period = self.config.parameters.demand.filter(|_| waiting)?;
         self.verified.checked_add(period)
     }

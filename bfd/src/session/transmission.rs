@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::{Context, Session};
-use crate::{Output, Packet, Role, State};
+use crate::{Output, Packet, Path, Role, State};
 
 /// How much sooner than drawn a packet may go out to share a wake-up, and at most which part of its interval.
 const COMPANY: Duration = Duration::from_millis(1);
@@ -125,9 +125,14 @@ impl Session {
             .echo
             .transmit(context.now, self.id.0, multiplier, context.random);
         if let Some(payload) = payload {
+            // Whoever has no interface of its own has been heard on one: echo is sent while Up.
+            let interface = self.config.path.interface.or(self.last_interface);
             context.outputs.push_back(Output::TransmitEcho {
                 session: self.id,
-                path: self.config.path,
+                path: Path {
+                    interface,
+                    ..self.config.path
+                },
                 payload,
             });
         }

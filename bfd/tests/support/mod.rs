@@ -148,7 +148,7 @@ impl<'a> Network<'a> {
         let now = clock();
         let [first, second] = configs;
         let nodes = [(seed, first), (seed.wrapping_add(1), second)].map(|(seed, config)| {
-            let mut sessions = Sessions::new(seed);
+            let mut sessions = Sessions::new(now, seed, 7);
             let address = config.path.local;
             let id = sessions.add(now, config).expect("a valid configuration");
             Node {
@@ -190,7 +190,7 @@ impl<'a> Network<'a> {
     }
 
     pub(crate) fn replace(&mut self, node: usize, seed: u64, config: SessionConfig) {
-        let mut sessions = Sessions::new(seed);
+        let mut sessions = Sessions::new(self.now, seed, 7);
         let address = config.path.local;
         let id = sessions.add(self.now, config).expect("a valid configuration");
         self.nodes[node] = Node {

@@ -14,7 +14,7 @@ impl Peer {
     /// Nobody has told us that the neighbour's BFD survives its control plane, so its forwarding counts as lost
     /// too, and nothing of it is kept (RFC 5882 section 4.3).
     pub(crate) fn bfd_down(&mut self, now: Instant, shared: &mut Shared) {
-        let was_up = self.bfd == BfdState::Up;
+        let was_up = matches!(self.bfd, BfdState::Up | BfdState::Held);
         self.bfd = BfdState::Down;
         if was_up && self.enabled {
             self.held = true;
@@ -22,6 +22,12 @@ impl Peer {
             self.close_all(now, shared, &Failure::notify(Cease::BfdDown.into()));
             self.drop_stale(shared);
         }
+    }
+
+    /// BFD is up after a failure, and has to stay so for a while: a session that is not there yet waits for that. One that
+    /// is there is ended by the next failure, as always.
+    pub(crate) fn bfd_held(&mut self) {
+        self.bfd = BfdState::Held;
     }
 
     pub(crate) fn bfd_up(&mut self, now: Instant, shared: &mut Shared) {

@@ -11,6 +11,7 @@ use crate::io::Output;
 use crate::peer::Peer;
 use crate::session::State;
 use crate::speaker::Shared;
+use crate::status::BfdState;
 
 /// A session that lived this long was a good one.
 const STABLE: Duration = Duration::from_secs(60);
@@ -47,7 +48,12 @@ impl Retry {
 
 impl Peer {
     fn may_connect(&self) -> bool {
-        self.enabled && !self.held && self.idle_hold.is_none() && !self.config.passive
+        self.enabled && !self.is_held() && self.idle_hold.is_none() && !self.config.passive
+    }
+
+    /// By BFD: for a moment after it has failed, and while it has to prove itself.
+    pub(super) fn is_held(&self) -> bool {
+        self.held || self.bfd == BfdState::Held
     }
 
     fn busy(&self) -> bool {

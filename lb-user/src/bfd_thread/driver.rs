@@ -1,10 +1,12 @@
 //! The loop of the thread: packets, commands, deadlines, reports.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bfd::{Input, Output, Path, SessionConfig, SessionId, Sessions, Unsolicited};
+use bfd::{EchoPayload, Input, Output, Path, SessionConfig, SessionId, Sessions, Unsolicited};
 
+use super::background::Background;
 use super::handle::{Command, Handle};
 use super::registry::Registry;
 use super::report::{Scheduling, SessionReport, ThreadReport};
@@ -18,7 +20,11 @@ const REPORT_INTERVAL: Duration = Duration::from_millis(100);
 const LATE: Duration = Duration::from_millis(1);
 /// More than a receive buffer holds: one turn takes everything that was there when it began, and a flood
 /// cannot keep the thread from its deadlines.
-const DATAGRAMS_A_TURN: usize = 4096;
+const DATAGRAMS_A_TURN: usize = 16_384;
+/// Urgent reports are at least this far apart.
+const URGENT_INTERVAL: Duration = Duration::from_millis(5);
+/// How often the link-layer address of a peer is asked for while it is not known.
+const RESOLVE_INTERVAL: Duration = Duration::from_millis(100);
 /// How long the end waits for peers to confirm that they know.
 const LEAVE_TAKING: Duration = Duration::from_millis(150);
 
@@ -30,7 +36,10 @@ pub(super) struct Driver {
     strangers: bool,
     sockets: Sockets,
     handle: Handle,
+    background: Background,
     on_change: OnChange,
+    /// Administratively down, whatever else becomes of the session of that name.
+    disabled: BTreeSet<SessionKey>,
     thread: ThreadReport,
     /// Something happened that the last report does not show.
     unreported: bool,
@@ -41,14 +50,21 @@ pub(super) struct Driver {
 }
 
 impl Driver {
-    pub(super) fn new(options: &Options, handle: Handle, on_change: OnChange) -> Self {
+    pub(super) fn new(
+        options: &Options,
+        handle: Handle,
+        background: Background,
+        on_change: OnChange,
+    ) -> Self {
         Self {
-            sessions: Sessions::new(options.seed),
+            sessions: Sessions::new(Instant::now(), options.seed, options.secret),
             registry: Registry::default(),
             strangers: false,
             sockets: Sockets::new(options),
             handle,
+            background,
             on_change,
+            disabled: BTreeSet::new(),
             thread: ThreadReport::default(),
             unreported: true,
             urgent: true,
@@ -88,7 +104,10 @@ impl Driver {
 
     /// Sleeps until a packet, a command, a deadline or a report is due. True if there may be commands.
     fn wait(&mut self) -> bool {
-        let report = self.unreported.then_some(self.next_report);
+        let urgent = self.next_report.checked_sub(REPORT_INTERVAL - URGENT_INTERVAL);
+        let report = self
+            .unreported
+            .then_some(urgent.filter(|_| self.urgent).unwrap_or(self.next_report));
         let deadlines = [
             self.sessions.poll_timeout(),
             self.sockets.due(),
@@ -105,7 +124,7 @@ impl Driver {
         self.handle.clear_wake();
         while let Some(command) = self.handle.next_command() {
             self.unreported = true;
-            self.urgent = true;
+            self.urgent |= !matches!(command, Command::NeighborsChanged | Command::Resolved(..));
             self.command(Instant::now(), command);
         }
     }
@@ -117,15 +136,27 @@ impl Driver {
                 self.settle(now);
             }
             Command::Remove(key) => {
+                self.disabled.remove(&key);
                 self.remove(now, &key);
                 self.settle(now);
             }
             Command::Unsolicited(unsolicited) => self.set_unsolicited(now, unsolicited),
-            Command::AdminDown(key) => self.with(now, &key, Input::AdminDown),
-            Command::AdminUp(key) => self.with(now, &key, Input::AdminUp),
+            Command::AdminDown(key) => {
+                self.with(now, &key, Input::AdminDown);
+                self.disabled.insert(key);
+            }
+            Command::AdminUp(key) => {
+                self.disabled.remove(&key);
+                self.with(now, &key, Input::AdminUp);
+            }
             Command::LinkDown { interface } => self.handle_input(now, Input::LinkDown { interface }),
             Command::LinkUp { interface, name } => self.link_up(now, interface, &name),
-            Command::NeighborsChanged => self.registry.forget_neighbors(),
+            Command::NeighborsChanged => self.registry.doubt_neighbors(now),
+            Command::Resolved(session, peer) => {
+                if let Some(entry) = self.registry.get_mut(session) {
+                    (entry.peer, entry.resolve) = (Some(peer), None);
+                }
+            }
             Command::Stop { announce } => {
                 let patience = if announce { LEAVE_TAKING } else { Duration::ZERO };
                 self.ends = Some(now + patience);
@@ -138,15 +169,22 @@ impl Driver {
 
     /// The sockets follow the sessions.
     fn settle(&mut self, now: Instant) {
-        self.sockets.close_echo();
+        let registry = &self.registry;
+        let unneeded = self.sockets.unneeded(|interface, local| {
+            registry.configured().any(|(_, config)| {
+                let on_it = config.path.interface.is_none_or(|own| own == interface);
+                config.parameters.echo.transmit.is_some() && config.path.local == local && on_it
+            })
+        });
+        self.background.close(unneeded);
         self.listen(now);
     }
 
     /// Listens where there is a session of that family and kind, and nowhere else.
     fn listen(&mut self, now: Instant) {
         let mut wanted = Wanted::default();
-        for (key, config) in self.registry.configured() {
-            wanted.add(key.remote, config.path.hops.is_multi());
+        for (_, config) in self.registry.configured() {
+            wanted.add(&config.path);
         }
         if self.strangers {
             wanted.add_strangers();
@@ -175,16 +213,34 @@ impl Driver {
             }
             self.remove(now, &key);
         }
+        let disabled = self.disabled.contains(&key);
         match self.sessions.add(now, config.clone()) {
-            Ok(id) => self.registry.put(key, id, config),
-            // The handle has validated the rest; what remains is the limit.
+            Ok(id) => {
+                self.registry.put(key, id, config);
+                self.outputs();
+                if disabled {
+                    self.handle_input(now, Input::AdminDown(id));
+                }
+                self.tell_if_adopted(id);
+            }
+            // The handle has judged the configuration and counted the sessions: nothing is left that could be refused.
             Err(_) => self.thread.refused_sessions += 1,
         }
-        self.outputs();
+    }
+
+    /// What the peer had started is Up already: who depends on it now has not heard of that.
+    fn tell_if_adopted(&mut self, id: SessionId) {
+        if let Some(status) = self.sessions.session(id).filter(|status| status.usable) {
+            self.tell(id, &status.config.path, News::Usable);
+        }
     }
 
     fn remove(&mut self, now: Instant, key: &SessionKey) {
-        if let Some(id) = self.registry.release(key) {
+        if let Some(id) = self.registry.id(key) {
+            if let Some(path) = self.sessions.session(id).map(|status| status.config.path) {
+                self.tell(id, &path, News::Gone);
+            }
+            self.registry.release(key);
             self.handle_input(now, Input::Remove(id));
         }
     }
@@ -209,8 +265,7 @@ impl Driver {
             config.path.interface = Some(interface);
             self.put(now, key, config);
         }
-        self.sockets.close_echo();
-        self.registry.forget_neighbors();
+        self.registry.doubt_neighbors(now);
     }
 
     fn with(&mut self, now: Instant, key: &SessionKey, input: fn(SessionId) -> Input<'static>) {
@@ -326,22 +381,34 @@ impl Driver {
                     path,
                     payload,
                 } => {
-                    let sent = self
-                        .registry
-                        .get_mut(session)
-                        .map(|entry| self.sockets.send_echo(&path, entry, &payload));
-                    if let Some(Err(error)) = sent {
-                        self.thread.transmit_errors += 1;
-                        self.thread.last_transmit_error = error.raw_os_error();
-                    }
+                    self.send_echo(session, &path, &payload);
                 }
                 Output::Forgotten(session) => {
-                    // Its last words first.
-                    self.sockets.flush(&mut self.thread);
                     self.registry.forget(session);
-                    self.urgent = true;
+                    self.unreported = true;
                 }
             }
+        }
+    }
+
+    fn send_echo(&mut self, session: SessionId, path: &Path, payload: &EchoPayload) {
+        let Some(entry) = self.registry.get_mut(session) else {
+            return;
+        };
+        let now = Instant::now();
+        let asks = match (entry.resolve, entry.peer) {
+            (Some(at), _) => at <= now,
+            (None, known) => known.is_none(),
+        };
+        if let Some(interface) = path.interface.filter(|_| asks) {
+            entry.resolve = Some(now + RESOLVE_INTERVAL);
+            self.background.resolve(session, interface, path.remote);
+        }
+        if entry.peer.is_some()
+            && let Err(error) = self.sockets.send_echo(path, entry, payload)
+        {
+            self.thread.transmit_errors += 1;
+            self.thread.last_transmit_error = error.raw_os_error();
         }
     }
 
@@ -351,6 +418,7 @@ impl Driver {
             (self.on_change)(Change {
                 at: Instant::now(),
                 key: Arc::clone(&entry.key),
+                unsolicited: entry.config.is_none(),
                 news,
             });
         }
@@ -360,7 +428,12 @@ impl Driver {
 
     /// Overwrites the report unless somebody reads it just now; then the next turn does.
     fn report(&mut self, now: Instant) {
-        if !self.urgent && (!self.unreported || now < self.next_report) {
+        let last = self.next_report.checked_sub(REPORT_INTERVAL);
+        let due = match (self.urgent, self.unreported) {
+            (true, _) => last.is_none_or(|last| now >= last + URGENT_INTERVAL),
+            (false, unreported) => unreported && now >= self.next_report,
+        };
+        if !due {
             return;
         }
         self.next_report = now + REPORT_INTERVAL;

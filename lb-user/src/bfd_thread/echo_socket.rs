@@ -16,7 +16,7 @@ use nix::sys::socket::{ControlMessageOwned, MsgFlags, cmsg_space, recvmsg, setso
 use socket2::{Domain, Protocol, SockFilter, Socket, Type};
 
 use super::datagram::{self, HEADERS};
-use super::receiver::arrival;
+use super::receiver::Clocks;
 
 /// RFC 5881 section 4.
 const PORT: u16 = 3785;
@@ -72,6 +72,10 @@ impl EchoSocket {
         self.interface
     }
 
+    pub(super) fn local(&self) -> IpAddr {
+        self.local
+    }
+
     pub(super) fn descriptor(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
     }
@@ -118,7 +122,7 @@ impl EchoSocket {
         let mut received = before;
         for control in message.cmsgs()? {
             if let ControlMessageOwned::ScmTimestampns(stamp) = control {
-                received = arrival(Duration::from(stamp), before, self.empty);
+                received = Clocks::now().arrival(Duration::from(stamp), self.empty);
             }
         }
         let length = message.bytes;
@@ -140,7 +144,7 @@ fn payload_of(packet: &[u8]) -> &[u8] {
     packet.get(header + UDP_HEADER..).unwrap_or_default()
 }
 
-/// UDP to port 3785 of our own address, unfragmented; nothing else wakes the thread.
+/// UDP from our own address to port 3785 of it, unfragmented, and returned on the link; nothing else wakes the thread.
 fn filter(local: IpAddr) -> Vec<SockFilter> {
     let code = |parts: u32| u16::try_from(parts).unwrap_or(0);
     let load =
@@ -165,8 +169,10 @@ fn filter(local: IpAddr) -> Vec<SockFilter> {
                 0x3fff,
             ));
             expect(&mut program, 0);
-            program.push(load(libc::BPF_W, libc::BPF_ABS, 16));
-            expect(&mut program, local.to_bits());
+            for address in [12, 16] {
+                program.push(load(libc::BPF_W, libc::BPF_ABS, address));
+                expect(&mut program, local.to_bits());
+            }
             program.push(SockFilter::new(
                 code(libc::BPF_LDX | libc::BPF_B | libc::BPF_MSH),
                 0,
@@ -181,8 +187,10 @@ fn filter(local: IpAddr) -> Vec<SockFilter> {
             let octets = local.octets();
             let (words, _) = octets.as_chunks::<4>();
             for (index, word) in (0_u32..).zip(words) {
-                program.push(load(libc::BPF_W, libc::BPF_ABS, 24 + 4 * index));
-                expect(&mut program, u32::from_be_bytes(*word));
+                for address in [8, 24] {
+                    program.push(load(libc::BPF_W, libc::BPF_ABS, address + 4 * index));
+                    expect(&mut program, u32::from_be_bytes(*word));
+                }
             }
             program.push(load(libc::BPF_H, libc::BPF_ABS, 42));
         }

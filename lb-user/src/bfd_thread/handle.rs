@@ -1,15 +1,16 @@
 //! The way into the BFD thread, for any other thread.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, SocketAddr, SocketAddrV6, UdpSocket};
 use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
-use bfd::{ConfigError, Path, SessionConfig, Unsolicited};
+use bfd::{ConfigError, MAXIMUM_SESSIONS, Path, SessionConfig, SessionId, Unsolicited};
 use nix::errno::Errno;
-use nix::net::if_::if_nametoindex;
+use nix::net::if_::{if_indextoname, if_nametoindex};
+use socket2::{Domain, Socket, Type};
 
 use super::{PORT, Report};
 use crate::apply::{self, ApplyError};
@@ -31,6 +32,8 @@ pub(super) enum Command {
         name: String,
     },
     NeighborsChanged,
+    /// The link-layer address of a peer.
+    Resolved(SessionId, [u8; 6]),
     /// End the thread; `announce` says AdminDown to every peer first.
     Stop {
         announce: bool,
@@ -44,6 +47,8 @@ struct Shared {
     /// An eventfd: the thread sleeps in `ppoll`, not on a channel.
     wake: File,
     report: Mutex<Report>,
+    /// The sessions that were put, and from which address. The real-time thread does not know of it.
+    put: Mutex<BTreeMap<SessionKey, IpAddr>>,
 }
 
 /// A handle to the thread. Clones are cheap; the thread goes on when all are gone.
@@ -62,18 +67,28 @@ impl Handle {
             commands: queue(),
             wake,
             report: Mutex::default(),
+            put: Mutex::default(),
         })))
     }
 
     /// Adds the session, or changes the one of that name. As long as both ends and the role stay, it stays up.
     pub fn put(&self, key: SessionKey, config: SessionConfig) -> Result<(), ConfigError> {
         config.validate()?;
+        let mut put = self.0.put.lock().unwrap_or_else(PoisonError::into_inner);
+        if put.len() >= MAXIMUM_SESSIONS && !put.contains_key(&key) {
+            return Err(ConfigError::TooMany(MAXIMUM_SESSIONS));
+        }
+        put.insert(key.clone(), config.path.local);
+        drop(put);
         self.send(Command::Put(key, config));
         Ok(())
     }
 
     /// Says AdminDown to the peer and forgets it. Reports no change of state.
     pub fn remove(&self, key: SessionKey) {
+        let mut put = self.0.put.lock().unwrap_or_else(PoisonError::into_inner);
+        put.remove(&key);
+        drop(put);
         self.send(Command::Remove(key));
     }
 
@@ -107,6 +122,10 @@ impl Handle {
     /// The kernel knows another link-layer address of somebody.
     pub fn neighbors_changed(&self) {
         self.put_into(&self.0.links, Command::NeighborsChanged);
+    }
+
+    pub(super) fn resolved(&self, session: SessionId, peer: [u8; 6]) {
+        self.send(Command::Resolved(session, peer));
     }
 
     /// Says AdminDown to every peer and ends the thread.
@@ -174,7 +193,7 @@ impl apply::Bfd for Handle {
         let interface = session.key.interface.as_deref().map(index_of).transpose()?;
         let local = match session.local {
             Some(local) => local,
-            None => source_towards(remote, interface).map_err(|error| {
+            None => self.source(&session.key, interface).map_err(|error| {
                 ApplyError::new(format_args!(
                     "no local address for BFD with {}: {error}",
                     session.key
@@ -233,24 +252,43 @@ impl apply::Bfd for Handle {
     }
 }
 
+impl Handle {
+    /// A session without an address of its own keeps the one that it has, as long as the node has it: a change of routes is
+    /// no reason to begin anew.
+    fn source(&self, key: &SessionKey, interface: Option<u32>) -> io::Result<IpAddr> {
+        let put = self.0.put.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = put.get(key).copied();
+        drop(put);
+        let is_here = |local: &IpAddr| UdpSocket::bind(scoped(*local, 0, interface)).is_ok();
+        match before.filter(is_here) {
+            Some(local) => Ok(local),
+            None => source_towards(key.remote, interface),
+        }
+    }
+}
+
 fn index_of(interface: &str) -> Result<u32, ApplyError> {
     if_nametoindex(interface)
         .map_err(|error| ApplyError::new(format_args!("interface {interface} for BFD: {}", error.desc())))
 }
 
-/// The address that the kernel would send from. Connecting a datagram socket sends nothing.
+/// The address that the kernel would send from, by this interface. Connecting a datagram socket sends nothing.
 fn source_towards(remote: IpAddr, interface: Option<u32>) -> io::Result<IpAddr> {
-    let (any, to): (SocketAddr, SocketAddr) = match remote {
-        IpAddr::V4(remote) => (([0, 0, 0, 0], 0).into(), (remote, PORT).into()),
-        IpAddr::V6(remote) => {
-            let scope = interface.filter(|_| remote.is_unicast_link_local()).unwrap_or(0);
-            (
-                ([0_u16; 8], 0).into(),
-                SocketAddrV6::new(remote, PORT, 0, scope).into(),
-            )
+    let socket = Socket::new(Domain::for_address((remote, PORT).into()), Type::DGRAM, None)?;
+    if let Some(interface) = interface {
+        let name = if_indextoname(interface)?;
+        socket.bind_device(Some(name.as_bytes()))?;
+    }
+    socket.connect(&scoped(remote, PORT, interface).into())?;
+    let local = socket.local_addr()?.as_socket();
+    Ok(local.ok_or(io::ErrorKind::AddrNotAvailable)?.ip())
+}
+
+fn scoped(address: IpAddr, port: u16, interface: Option<u32>) -> SocketAddr {
+    match address {
+        IpAddr::V6(address) if address.is_unicast_link_local() => {
+            SocketAddrV6::new(address, port, 0, interface.unwrap_or(0)).into()
         }
-    };
-    let socket = UdpSocket::bind(any)?;
-    socket.connect(to)?;
-    Ok(socket.local_addr()?.ip())
+        IpAddr::V4(_) | IpAddr::V6(_) => (address, port).into(),
+    }
 }

@@ -14,6 +14,7 @@
 //! that waits for a lower one is how a BFD session goes down for nothing. While sessions run and nothing changes it
 //! allocates no memory.
 
+mod background;
 mod datagram;
 mod driver;
 mod echo_socket;
@@ -28,6 +29,7 @@ mod sockets;
 #[cfg(test)]
 mod tests;
 mod transmitter;
+mod verdict;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
@@ -35,6 +37,8 @@ use std::thread::JoinHandle;
 use std::time::Instant;
 
 pub use handle::Handle;
+pub use verdict::Verdict;
+
 pub use report::{Report, Scheduling, SessionReport, ThreadReport};
 
 use crate::desired::SessionKey;
@@ -59,6 +63,8 @@ pub struct Options {
     /// Lock the memory of the whole process.
     pub lock_memory: bool,
     pub seed: u64,
+    /// What Echo packets are known by; never seen on the wire.
+    pub secret: u64,
 }
 
 impl Default for Options {
@@ -70,6 +76,7 @@ impl Default for Options {
             priority: Some(50),
             lock_memory: true,
             seed: rand::random(),
+            secret: rand::random(),
         }
     }
 }
@@ -86,6 +93,8 @@ pub struct Change {
     /// When it was decided.
     pub at: Instant,
     pub key: Arc<SessionKey>,
+    /// Started by the peer: nobody here depends on it.
+    pub unsolicited: bool,
     pub news: News,
 }
 
@@ -93,8 +102,10 @@ pub struct Change {
 pub enum News {
     /// It changed its state.
     State(bfd::Change),
-    /// It has been Up for long enough to count again.
+    /// It has been Up for long enough to count again, or it is and has become a session that somebody depends on.
     Usable,
+    /// It has been removed, or replaced by one between other ends: what was said of it no longer holds.
+    Gone,
 }
 
 /// Why the thread could not be started.
@@ -115,7 +126,8 @@ pub fn spawn(
 ) -> Result<(Handle, JoinHandle<()>), StartError> {
     receiver::check(options)?;
     let handle = Handle::new()?;
-    let driver = driver::Driver::new(options, handle.clone(), Box::new(on_change));
+    let background = background::Background::start(handle.clone())?;
+    let driver = driver::Driver::new(options, handle.clone(), background, Box::new(on_change));
     let (priority, lock_memory) = (options.priority, options.lock_memory);
     let join = std::thread::Builder::new()
         .name("bfd".to_owned())

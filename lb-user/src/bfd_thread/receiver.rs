@@ -12,8 +12,6 @@ use socket2::{Domain, Protocol, SockFilter, Socket, Type};
 use super::reception::{BATCH, Note, Reception};
 use super::{Options, StartError};
 
-/// RFC 5881 section 5.
-const TTL: u32 = 255;
 /// Packets that wait while the thread is kept from running.
 const RECEIVE_BUFFER: usize = 4 << 20;
 /// Addresses that are listened on; each on two ports.
@@ -36,8 +34,9 @@ pub(super) struct Receiver {
     /// When the socket was last found empty: nothing in it is older.
     empty: Instant,
     reception: Reception,
-    /// When the datagrams in `reception` were taken, how many of them there are, and which is the next.
-    taken: Instant,
+    /// When the datagrams in `reception` were taken, by both clocks, how many of them there are, and which is the next.
+    asked: Instant,
+    taken: Clocks,
     count: usize,
     next: usize,
 }
@@ -63,9 +62,9 @@ pub(super) fn check(options: &Options) -> Result<(), StartError> {
     Ok(())
 }
 
-/// RFC 5881 section 5, in the kernel: a packet that may come from afar does not wake a real-time thread. It is
-/// counted by the kernel alone (`drops` of the socket).
-fn attach_filter(socket: &Socket, address: IpAddr) -> io::Result<()> {
+/// RFC 5881 section 5, in the kernel: a packet that comes from farther away than a session may be does not wake a real-time
+/// thread. It is counted by the kernel alone (`drops` of the socket).
+fn attach_filter(socket: &Socket, address: IpAddr, minimum_ttl: u8) -> io::Result<()> {
     // Offsets of the TTL (RFC 791) and of the hop limit (RFC 8200) in the network header.
     let offset = if address.is_ipv4() { 8 } else { 7 };
     let network_header = libc::SKF_NET_OFF.cast_unsigned();
@@ -77,7 +76,12 @@ fn attach_filter(socket: &Socket, address: IpAddr) -> io::Result<()> {
             0,
             network_header.wrapping_add(offset),
         ),
-        SockFilter::new(code(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K), 0, 1, TTL),
+        SockFilter::new(
+            code(libc::BPF_JMP | libc::BPF_JGE | libc::BPF_K),
+            0,
+            1,
+            minimum_ttl.into(),
+        ),
         SockFilter::new(code(libc::BPF_RET | libc::BPF_K), 0, 0, u32::MAX),
         SockFilter::new(code(libc::BPF_RET | libc::BPF_K), 0, 0, 0),
     ])
@@ -93,9 +97,7 @@ fn no_ipv6(error: &io::Error) -> bool {
 impl Receiver {
     pub(super) fn open(address: IpAddr, port: u16, multihop: bool) -> io::Result<Self> {
         let socket = datagram_socket(address)?;
-        if !multihop {
-            attach_filter(&socket, address)?;
-        }
+        attach_filter(&socket, address, bfd::Hops::Single.minimum_ttl())?;
         setsockopt(&socket, sockopt::ReceiveTimestampns, &true)?;
         if address.is_ipv4() {
             setsockopt(&socket, sockopt::Ipv4RecvTtl, &true)?;
@@ -117,7 +119,8 @@ impl Receiver {
             multihop,
             empty,
             reception: Reception::new(),
-            taken: empty,
+            asked: empty,
+            taken: Clocks::now(),
             count: BATCH,
             next: BATCH,
         })
@@ -125,6 +128,11 @@ impl Receiver {
 
     pub(super) fn address(&self) -> IpAddr {
         self.address
+    }
+
+    /// The least TTL that any session over several hops wants; until then it is that of a single hop.
+    pub(super) fn listen_from(&self, minimum_ttl: u8) -> io::Result<()> {
+        attach_filter(&self.socket, self.address, minimum_ttl)
     }
 
     pub(super) fn is_multihop(&self) -> bool {
@@ -141,11 +149,12 @@ impl Receiver {
             if self.count < BATCH {
                 // The last call took everything that was there.
                 (self.count, self.next) = (BATCH, BATCH);
-                self.empty = self.taken;
+                self.empty = self.asked;
                 return Ok(None);
             }
-            self.taken = Instant::now();
+            self.asked = Instant::now();
             self.count = self.reception.fill(self.socket.as_raw_fd())?;
+            self.taken = Clocks::now();
             self.next = 0;
             if self.count == 0 {
                 return self.receive();
@@ -158,7 +167,7 @@ impl Receiver {
             destination: self.address,
             interface: 0,
             ttl: 0,
-            received: self.taken,
+            received: self.taken.monotonic,
             payload: self.reception.payload(index),
         };
         for note in self.reception.notes(index) {
@@ -167,20 +176,37 @@ impl Receiver {
                 Note::Arrival(destination, interface) => {
                     (datagram.destination, datagram.interface) = (destination, interface);
                 }
-                Note::Stamp(stamp) => datagram.received = arrival(stamp, self.taken, self.empty),
+                Note::Stamp(stamp) => datagram.received = self.taken.arrival(stamp, self.empty),
             }
         }
         Ok(Some(datagram))
     }
 }
 
-/// The kernel stamps with the wall clock, which may be set at any moment. Its age is trusted only as far as
-/// the monotonic clock allows: the packet came after the socket was last empty, and not after now.
-pub(super) fn arrival(stamp: Duration, now: Instant, empty: Instant) -> Instant {
-    let age = clock_gettime(ClockId::CLOCK_REALTIME)
-        .map_or(Duration::ZERO, |wall| Duration::from(wall).saturating_sub(stamp));
-    let known = now.saturating_duration_since(empty);
-    now.checked_sub(age.min(known)).unwrap_or(now)
+/// Both clocks at one moment.
+#[derive(Clone, Copy)]
+pub(super) struct Clocks {
+    monotonic: Instant,
+    wall: Duration,
+}
+
+impl Clocks {
+    pub(super) fn now() -> Self {
+        Self {
+            wall: clock_gettime(ClockId::CLOCK_REALTIME).map_or(Duration::ZERO, Duration::from),
+            monotonic: Instant::now(),
+        }
+    }
+
+    /// The kernel stamps with the wall clock, which may be set at any moment. Its age is trusted only as far as
+    /// the monotonic clock allows: the packet came after the socket was last empty, and not after now.
+    pub(super) fn arrival(self, stamp: Duration, empty: Instant) -> Instant {
+        let age = self.wall.saturating_sub(stamp);
+        let known = self.monotonic.saturating_duration_since(empty);
+        self.monotonic
+            .checked_sub(age.min(known))
+            .unwrap_or(self.monotonic)
+    }
 }
 
 fn datagram_socket(address: IpAddr) -> io::Result<Socket> {
@@ -199,33 +225,20 @@ fn datagram_socket(address: IpAddr) -> io::Result<Socket> {
 mod tests {
     use super::*;
 
-    fn wall_clock() -> Duration {
-        clock_gettime(ClockId::CLOCK_REALTIME).unwrap().into()
-    }
-
     #[test]
     fn the_age_of_a_packet_is_taken_from_its_stamp() {
-        let now = Instant::now();
-        let empty = now - Duration::from_secs(10);
-        let received = arrival(wall_clock() - Duration::from_secs(3), now, empty);
-        let age = now - received;
-        assert!(
-            age >= Duration::from_secs(3) && age < Duration::from_secs(10),
-            "{age:?}"
-        );
+        let now = Clocks::now();
+        let empty = now.monotonic - Duration::from_secs(10);
+        let received = now.arrival(now.wall - Duration::from_secs(3), empty);
+        assert_eq!(now.monotonic - received, Duration::from_secs(3));
     }
 
     #[test]
     fn a_step_of_the_wall_clock_moves_nothing_out_of_its_bounds() {
-        let now = Instant::now();
-        let empty = now - Duration::from_millis(20);
-        assert_eq!(
-            arrival(wall_clock() + Duration::from_secs(172_800), now, empty),
-            now
-        );
-        assert_eq!(
-            arrival(wall_clock() - Duration::from_secs(172_800), now, empty),
-            empty
-        );
+        let now = Clocks::now();
+        let empty = now.monotonic - Duration::from_millis(20);
+        let days = Duration::from_secs(172_800);
+        assert_eq!(now.arrival(now.wall + days, empty), now.monotonic);
+        assert_eq!(now.arrival(now.wall - days, empty), empty);
     }
 }

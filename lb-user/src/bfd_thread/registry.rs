@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Instant;
 
 use bfd::{Path, SessionConfig, SessionId};
 
@@ -16,8 +17,11 @@ pub(super) struct Entry {
     pub(super) key: Arc<SessionKey>,
     /// Its own for its whole life.
     pub(super) source_port: u16,
-    /// The link-layer address of the peer, for Echo packets; asked for again when neighbours have changed.
+    /// The link-layer address of the peer, for Echo packets. The old one counts until there is a new one.
     pub(super) peer: Option<[u8; 6]>,
+    /// When to ask for it (again).
+    pub(super) resolve: Option<Instant>,
+
     /// As it was configured. `None`: the peer has started it.
     pub(super) config: Option<SessionConfig>,
 }
@@ -71,6 +75,7 @@ impl Registry {
                 key,
                 source_port,
                 peer: None,
+                resolve: None,
                 config,
             },
         );
@@ -100,9 +105,10 @@ impl Registry {
         entries.filter_map(|entry| Some((entry.key.as_ref(), entry.config.as_ref()?)))
     }
 
-    pub(super) fn forget_neighbors(&mut self) {
-        for entry in self.entries.values_mut() {
-            entry.peer = None;
+    /// Whoever has an address may have another one now.
+    pub(super) fn doubt_neighbors(&mut self, now: Instant) {
+        for entry in self.entries.values_mut().filter(|entry| entry.peer.is_some()) {
+            entry.resolve = Some(now);
         }
     }
 

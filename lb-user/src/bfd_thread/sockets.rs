@@ -15,7 +15,7 @@ use super::echo_socket::EchoSocket;
 use super::receiver::{MAXIMUM_ADDRESSES, Receiver};
 use super::registry::Entry;
 use super::report::ThreadReport;
-use super::{neighbor, transmitter::Transmitter};
+use super::transmitter::Transmitter;
 
 /// Links on which Echo packets are exchanged.
 const MAXIMUM_ECHO: usize = 32;
@@ -30,10 +30,17 @@ pub(super) struct Wanted {
     pub(super) ipv6: bool,
     pub(super) ipv4_multihop: bool,
     pub(super) ipv6_multihop: bool,
+    /// Of the sessions over several hops.
+    minimum_ttl: Option<u8>,
 }
 
 impl Wanted {
-    pub(super) fn add(&mut self, remote: IpAddr, multihop: bool) {
+    pub(super) fn add(&mut self, path: &Path) {
+        let (remote, multihop) = (path.remote, path.hops.is_multi());
+        if multihop {
+            let ttl = path.hops.minimum_ttl();
+            self.minimum_ttl = Some(self.minimum_ttl.map_or(ttl, |least| least.min(ttl)));
+        }
         let wanted = match (remote.is_ipv4(), multihop) {
             (true, false) => &mut self.ipv4,
             (false, false) => &mut self.ipv6,
@@ -94,6 +101,17 @@ impl Sockets {
         self.receivers
             .retain(|receiver| wanted.has(receiver.address(), receiver.is_multihop()));
         self.again = None;
+        self.open(now, wanted, report);
+        let far = self.receivers.iter().filter(|receiver| receiver.is_multihop());
+        for receiver in far {
+            let minimum_ttl = wanted.minimum_ttl.unwrap_or(u8::MAX);
+            if receiver.listen_from(minimum_ttl).is_err() {
+                report.receive_errors += 1;
+            }
+        }
+    }
+
+    fn open(&mut self, now: Instant, wanted: Wanted, report: &mut ThreadReport) {
         for index in 0..self.listen.len() {
             let Some(address) = self.listen.get(index).copied() else {
                 continue;
@@ -154,18 +172,10 @@ impl Sockets {
     }
 
     /// Sends an Echo packet by way of the peer.
-    pub(super) fn send_echo(
-        &mut self,
-        path: &Path,
-        entry: &mut Entry,
-        payload: &EchoPayload,
-    ) -> io::Result<()> {
+    pub(super) fn send_echo(&mut self, path: &Path, entry: &Entry, payload: &EchoPayload) -> io::Result<()> {
         let interface = path
             .interface
             .ok_or(io::Error::from(io::ErrorKind::AddrNotAvailable))?;
-        if entry.peer.is_none() {
-            entry.peer = neighbor::link_layer_address(interface, path.remote)?;
-        }
         let peer = entry
             .peer
             .ok_or(io::Error::from(io::ErrorKind::HostUnreachable))?;
@@ -186,8 +196,12 @@ impl Sockets {
             .map_or(Ok(()), |socket| socket.send(peer, payload))
     }
 
-    /// Those that are still needed are opened again with the next packet.
-    pub(super) fn close_echo(&mut self) {
-        self.echo.clear();
+    /// The echo sockets that nobody needs, for somebody who has the time to close them.
+    pub(super) fn unneeded(&mut self, needed: impl Fn(u32, IpAddr) -> bool) -> Vec<EchoSocket> {
+        let (kept, unneeded) = std::mem::take(&mut self.echo)
+            .into_iter()
+            .partition(|socket| needed(socket.interface(), socket.local()));
+        self.echo = kept;
+        unneeded
     }
 }

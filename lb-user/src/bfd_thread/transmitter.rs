@@ -11,10 +11,13 @@ use std::os::fd::AsRawFd;
 
 use bfd::{MAXIMUM_LENGTH, Path, Payload};
 use libc::{cmsghdr, in_pktinfo, in6_addr, in6_pktinfo, iovec, mmsghdr};
+use nix::sys::socket::{setsockopt, sockopt};
 use socket2::{Domain, Protocol, SockAddr, SockFilter, Socket, Type};
 
 use super::datagram::{self, HEADERS, NETWORK_CONTROL, TTL, UDP_START};
 
+/// Three seconds of packets to a thousand neighbours that do not answer.
+const SEND_BUFFER: usize = 8 << 20;
 /// Packets in one system call.
 const BATCH: usize = 64;
 /// A control message with the source address and the interface, of either family.
@@ -149,6 +152,10 @@ fn open(domain: Domain) -> io::Result<Socket> {
     let socket = Socket::new(domain, Type::RAW, Some(Protocol::UDP))?;
     socket.attach_filter(&[SockFilter::new(DROP, 0, 0, 0)])?;
     socket.set_nonblocking(true)?;
+    // What waits for a neighbour that does not answer is charged to the socket: dead peers must not silence the others.
+    if setsockopt(&socket, sockopt::SndBufForce, &SEND_BUFFER).is_err() {
+        let _ = socket.set_send_buffer_size(SEND_BUFFER);
+    }
     let loopback: IpAddr = if domain == Domain::IPV4 {
         socket.set_ttl_v4(TTL.into())?;
         socket.set_tos_v4(NETWORK_CONTROL.into())?;

@@ -11,16 +11,17 @@ use bgp::{Input, PeerId};
 
 use super::FoundSink;
 use super::driver::Driver;
+use crate::bfd_thread::Verdict;
 use crate::desired::{Found, SessionKey};
 
 pub(super) struct Bfd {
     /// The last word about each session.
-    verdicts: BTreeMap<SessionKey, bool>,
+    verdicts: BTreeMap<SessionKey, Verdict>,
     /// Neighbours that have their session from here.
     found: BTreeMap<PeerId, Found>,
     tell: FoundSink,
     /// Verdicts that the speaker has to hear.
-    pub(super) due: Vec<(PeerId, bool)>,
+    pub(super) due: Vec<(PeerId, Verdict)>,
 }
 
 impl Bfd {
@@ -33,10 +34,10 @@ impl Bfd {
         }
     }
 
-    fn about(&self, session: &SessionKey) -> Option<bool> {
+    fn about(&self, session: &SessionKey) -> Option<Verdict> {
         let exact = self.verdicts.get(session);
         let served = || self.verdicts.iter().find(|(known, _)| known.serves(session));
-        exact.or_else(|| served().map(|(_, up)| up)).copied()
+        exact.or_else(|| served().map(|(_, verdict)| verdict)).copied()
     }
 
     /// The session is gone, and with it what was said.
@@ -45,34 +46,39 @@ impl Bfd {
     }
 }
 
+/// What the speaker is told. A session that an operator has switched off, or that is gone, is as if it had never been.
+pub(super) fn input<'a>(peer: PeerId, verdict: Verdict) -> Input<'a> {
+    match verdict {
+        Verdict::Up => Input::BfdUp(peer),
+        Verdict::Held => Input::BfdHeld(peer),
+        Verdict::Down | Verdict::TakenDown => Input::BfdDown(peer),
+        Verdict::Disabled | Verdict::Gone => Input::BfdForgotten(peer),
+    }
+}
+
 impl Driver {
-    /// A verdict, for everybody whose session it is.
-    pub(super) fn judge(&mut self, session: SessionKey, up: bool) {
+    /// A verdict, for everybody whose session it is. It is kept as long as there is the session: who watches it later has to
+    /// know.
+    pub(super) fn judge(&mut self, session: SessionKey, verdict: Verdict) {
         let is_its = |id: &PeerId| {
             self.neighbors
                 .session(*id)
                 .is_some_and(|own| own.serves(&session))
         };
         let judged: Vec<PeerId> = self.neighbors.watched().filter(is_its).collect();
-        // A session that strangers start is of interest while it is up: whoever connects from there may have BFD.
-        if up || !judged.is_empty() {
-            self.bfd.verdicts.insert(session, up);
-        } else {
-            self.bfd.verdicts.remove(&session);
+        match verdict {
+            Verdict::Gone => drop(self.bfd.verdicts.remove(&session)),
+            Verdict::Up | Verdict::Held | Verdict::Down | Verdict::TakenDown | Verdict::Disabled => {
+                self.bfd.verdicts.insert(session, verdict);
+            }
         }
         for id in judged {
-            self.handle(if up { Input::BfdUp(id) } else { Input::BfdDown(id) });
+            self.handle(input(id, verdict));
         }
     }
 
-    pub(super) fn verdict(&self, id: PeerId) -> Option<bool> {
+    pub(super) fn verdict(&self, id: PeerId) -> Option<Verdict> {
         self.bfd.about(&self.neighbors.session(id)?)
-    }
-
-    pub(super) fn forget_verdict(&mut self, id: PeerId) {
-        if let Some(session) = self.neighbors.session(id) {
-            self.bfd.forget(&session);
-        }
     }
 
     /// A neighbour has come from a range, or is gone.
@@ -81,9 +87,8 @@ impl Driver {
             self.neighbors.dynamic(id, address, true);
             let watched = self.neighbors.watched().any(|watched| watched == id);
             let known = self.verdict(id).filter(|_| watched);
-            self.bfd.due.extend(known.map(|up| (id, up)));
+            self.bfd.due.extend(known.map(|verdict| (id, verdict)));
         } else {
-            self.forget_verdict(id);
             self.neighbors.dynamic(id, address, false);
         }
         self.look_for_session(id);

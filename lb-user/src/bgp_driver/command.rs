@@ -4,6 +4,7 @@ use bgp::{Announcement, Direction, Families, Preference, RouteQuery, RouteStatus
 use tokio::sync::{mpsc, oneshot};
 
 use crate::apply::{self, ApplyError};
+use crate::bfd_thread::Verdict;
 use crate::desired::{Neighbor, NeighborKey, SessionKey, SpeakerSettings};
 
 /// Where the answer to a command goes.
@@ -37,10 +38,10 @@ pub enum Command {
         instance: u32,
         preference: Preference,
     },
-    /// The BFD session with a neighbour is usable, or no longer.
+    /// News of a BFD session, which may be that of a neighbour.
     Bfd {
         session: SessionKey,
-        up: bool,
+        verdict: Verdict,
     },
     /// Ends an administrative shutdown, or the idle hold after too many prefixes.
     Enable {

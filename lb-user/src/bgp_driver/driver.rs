@@ -8,7 +8,7 @@ use bgp::{BfdMode, ConnectionId, Input, Output, PeerId, RouteQuery, RouteStatus,
 use tokio::sync::{mpsc, oneshot};
 
 use super::authentication::Dropped;
-use super::bfd::Bfd;
+use super::bfd::{self, Bfd};
 use super::command::{Answer, CommandError, NamedRoute};
 use super::connection::{Connection, Ends, READ, SocketEvent};
 use super::imported::{self, Imported, NextHop};
@@ -143,13 +143,8 @@ impl Driver {
             }
             if let Some(connection) = self.lost.pop() {
                 self.speaker.handle(Instant::now(), Input::Closed { connection });
-            } else if let Some((peer, up)) = self.bfd.due.pop() {
-                let verdict = if up {
-                    Input::BfdUp(peer)
-                } else {
-                    Input::BfdDown(peer)
-                };
-                self.speaker.handle(Instant::now(), verdict);
+            } else if let Some((peer, verdict)) = self.bfd.due.pop() {
+                self.speaker.handle(Instant::now(), bfd::input(peer, verdict));
             } else if let Some((connection, waiting)) = self.next_backlog() {
                 let backlog = Input::Backlog { connection, waiting };
                 self.speaker.handle(Instant::now(), backlog);
@@ -185,7 +180,7 @@ impl Driver {
             Command::RemoveNeighbor(key) => self.remove_neighbor(&key),
             Command::SetAnnouncements(announcements) => self.handle(Input::SetAnnouncements(announcements)),
             Command::SetRole { instance, preference } => self.handle(Input::SetRole { instance, preference }),
-            Command::Bfd { session, up } => self.judge(session, up),
+            Command::Bfd { session, verdict } => self.judge(session, verdict),
             Command::Enable { neighbor, done } => self.for_neighbor(&neighbor, done, Self::enable),
             Command::Disable {
                 neighbor,
@@ -231,9 +226,6 @@ impl Driver {
 
     fn put_neighbor(&mut self, neighbor: Neighbor) {
         let (id, lost_bfd) = self.neighbors.put(neighbor);
-        if lost_bfd {
-            self.forget_verdict(id);
-        }
         self.settle(id);
         self.look_for_session(id);
         if lost_bfd {
@@ -263,18 +255,12 @@ impl Driver {
                 communication,
             });
         }
-        match verdict {
-            Some(true) => self.handle(Input::BfdUp(id)),
-            Some(false) => self.handle(Input::BfdDown(id)),
-            None => {}
+        if let Some(verdict) = verdict {
+            self.handle(bfd::input(id, verdict));
         }
     }
 
     fn remove_neighbor(&mut self, key: &NeighborKey) {
-        let known = self.neighbors.named().find(|(known, _)| *known == key);
-        if let Some(id) = known.map(|(_, peer)| peer.id) {
-            self.forget_verdict(id);
-        }
         if let Some(peer) = self.neighbors.remove(key) {
             self.guests_changed = true;
             self.look_for_session(peer.id);
@@ -439,6 +425,7 @@ mod tests {
     use crate::timeline::Timeline;
 
     use super::*;
+    use crate::bfd_thread::Verdict;
 
     fn driver() -> Driver {
         let setup = Setup {
@@ -476,26 +463,32 @@ mod tests {
             }))
         };
         let state = |driver: &Driver| driver.speaker.peers()[0].bfd;
-        let verdict = |up| Command::Bfd {
+        let verdict = |verdict| Command::Bfd {
             session: remote.into(),
-            up,
+            verdict,
         };
-        driver.command(verdict(true));
+        driver.command(verdict(Verdict::Up));
         driver.command(put(true));
         assert_eq!(state(&driver), BfdState::Up);
-        driver.command(verdict(false));
+        driver.command(verdict(Verdict::Down));
         assert_eq!(state(&driver), BfdState::Down);
-        // So does one that was without BFD for a while.
+        driver.command(verdict(Verdict::Held));
+        assert_eq!(state(&driver), BfdState::Held);
+        driver.command(verdict(Verdict::Up));
+        // One that was without BFD for a while, while the session was somebody else's, hears what is known of it.
         driver.command(put(false));
         assert_eq!(state(&driver), BfdState::Unknown);
         driver.command(put(true));
-        assert_eq!(state(&driver), BfdState::Unknown);
-        driver.command(verdict(true));
         assert_eq!(state(&driver), BfdState::Up);
-        // A neighbour that was removed starts anew.
-        driver.command(Command::RemoveNeighbor(remote.into()));
-        driver.command(put(true));
-        assert_eq!(state(&driver), BfdState::Unknown);
+        // What was said ends with the session, and when an operator switches it off.
+        for end in [Verdict::Gone, Verdict::Disabled] {
+            driver.command(verdict(end));
+            assert_eq!(state(&driver), BfdState::Unknown);
+            driver.command(Command::RemoveNeighbor(remote.into()));
+            driver.command(put(true));
+            assert_eq!(state(&driver), BfdState::Unknown);
+            driver.command(verdict(Verdict::Up));
+        }
     }
 
     /// The listener has judged the connection, and before it was its turn the neighbour was given a key.
@@ -545,16 +538,16 @@ mod tests {
             key: NeighborKey::named("fe80::1%lo"),
             peer: watched(address),
         })));
-        let verdict = |session: &str, up| Command::Bfd {
+        let verdict = |session: &str, verdict| Command::Bfd {
             session: session.parse().unwrap(),
-            up,
+            verdict,
         };
         let state = |driver: &Driver| driver.speaker.peers()[0].bfd;
-        driver.command(verdict("fe80::1%lo", true));
+        driver.command(verdict("fe80::1%lo", Verdict::Up));
         assert_eq!(state(&driver), BfdState::Up);
-        driver.command(verdict("fe80::1%eth9", false));
+        driver.command(verdict("fe80::1%eth9", Verdict::Down));
         assert_eq!(state(&driver), BfdState::Up, "somebody else");
-        driver.command(verdict("fe80::1%lo", false));
+        driver.command(verdict("fe80::1%lo", Verdict::Down));
         assert_eq!(state(&driver), BfdState::Down);
     }
 
@@ -591,7 +584,7 @@ mod tests {
         assert_eq!(news(), [("fe80::7%lo".to_owned(), true)]);
         driver.command(Command::Bfd {
             session: "fe80::7%lo".parse().unwrap(),
-            up: true,
+            verdict: Verdict::Up,
         });
         assert_eq!(driver.speaker.peers()[0].bfd, BfdState::Up);
         driver.command(Command::PutNeighbor(Box::new(Neighbor {

@@ -95,6 +95,7 @@ fn bfd(state: BfdState, config: Option<&PeerConfig>) -> String {
         _ if config.is_some_and(|config| config.bfd == BfdMode::Off) => "off",
         BfdState::Unknown => "unknown",
         BfdState::Up => "up",
+        BfdState::Held => "held",
         BfdState::Down => "down",
     }
     .to_owned()

@@ -13,9 +13,9 @@ use super::holder::{Holder, Placed};
 use super::inbox::Queues;
 use super::interfaces;
 use super::status::{self, Observed};
-use super::uplink::{Uplinks, Verdict};
+use super::uplink::Uplinks;
 use super::{Command, Drained, HelloSink, Setup, StartError, news, placed_vips};
-use crate::bfd_thread::{Change, News};
+use crate::bfd_thread::{Change, News, Verdict};
 use crate::bgp_driver::{self, BgpHandle};
 use crate::desired::{HaPeer, Instance, SessionKey};
 use crate::status::StatusBoard;
@@ -25,6 +25,8 @@ use crate::timeline::{Timeline, moment_of};
 const STATUS_INTERVAL: Duration = Duration::from_secs(1);
 /// How long a link to a peer that is dark holds the start back, and how often it is looked at.
 const LINK_PATIENCE: Duration = Duration::from_secs(10);
+/// How long the session of a peer may take to come up that replaces another one.
+const SUCCESSION: Duration = Duration::from_secs(5);
 const LINK_LOOK: Duration = Duration::from_millis(100);
 
 pub(super) struct Failover {
@@ -39,6 +41,8 @@ pub(super) struct Failover {
     instances: Vec<Instance>,
     /// BFD sessions that are up and do not count yet, since when.
     held: BTreeMap<SessionKey, Instant>,
+    /// Peers whose session was removed, and until when another one may come up.
+    vanished: BTreeMap<String, Instant>,
     /// By the address of the BFD session.
     peers: BTreeMap<IpAddr, HaPeer>,
     announcer: Announcer,
@@ -88,6 +92,7 @@ impl Failover {
             instances: setup.instances,
             peers: setup.peers.into_iter().map(|peer| (peer.address, peer)).collect(),
             held: BTreeMap::new(),
+            vanished: BTreeMap::new(),
             bgp: setup.bgp,
             hello: setup.hello,
             waiting: Vec::new(),
@@ -108,6 +113,7 @@ impl Failover {
                 self.command(command);
             }
             let now = Instant::now();
+            self.judge_vanished(now);
             self.judge_uplink(now);
             self.judge_heard();
             self.listen(now);
@@ -129,6 +135,7 @@ impl Failover {
             self.holder.poll_timeout(),
             self.announcer.poll_timeout(),
             uplinks,
+            self.vanished.values().min().copied(),
             self.waits_for_link
                 .map(|until| until.min(Instant::now() + LINK_LOOK)),
         ]
@@ -222,7 +229,8 @@ impl Failover {
 
     fn bfd(&mut self, change: &Change) {
         let session = &*change.key;
-        if let Some(verdict) = news::verdict(&change.news) {
+        // What strangers start is nobody's: an address alone, on whichever link, is no proof of anything.
+        if let Some(verdict) = change.news.verdict().filter(|_| !change.unsolicited) {
             self.bfd_verdict(session, verdict);
         }
         let at = moment_of(change.at);
@@ -238,6 +246,12 @@ impl Failover {
                 ));
                 self.timeline.record_at(at, "bfd-usable", fields);
                 info!(%session, ?held, "BFD: usable again");
+                return;
+            }
+            News::Gone => {
+                self.held.remove(session);
+                self.timeline
+                    .record_at(at, "bfd-removed", news::session_fields(session));
                 return;
             }
         };
@@ -261,21 +275,41 @@ impl Failover {
     }
 
     fn bfd_verdict(&mut self, session: &SessionKey, verdict: Verdict) {
-        let up = verdict == Verdict::Up;
         // A peer has one address, on whichever link.
         if let Some(node) = self.peers.get(&session.remote).map(|peer| peer.name.clone()) {
-            let node = node.as_str();
-            self.handle(if up {
-                Input::PeerUp { node }
-            } else {
-                Input::PeerDown { node }
-            });
+            self.peer_verdict(node, verdict);
         }
         if verdict != Verdict::TakenDown {
             let session = session.clone();
-            self.bgp.send(bgp_driver::Command::Bfd { session, up });
+            self.bgp.send(bgp_driver::Command::Bfd { session, verdict });
         }
-        self.uplinks.set_neighbour(session, verdict);
+        self.uplinks.set_neighbour(session, verdict, Instant::now());
+    }
+
+    /// A peer lives as soon as its session is Up: to hold it back would only prolong a split brain. A session that is
+    /// replaced says nothing until its successor has had time to come up.
+    fn peer_verdict(&mut self, node: String, verdict: Verdict) {
+        self.vanished.remove(&node);
+        match verdict {
+            Verdict::Up | Verdict::Held => self.handle(Input::PeerUp { node: &node }),
+            Verdict::Down | Verdict::TakenDown | Verdict::Disabled => {
+                self.handle(Input::PeerDown { node: &node });
+            }
+            Verdict::Gone => drop(self.vanished.insert(node, Instant::now() + SUCCESSION)),
+        }
+    }
+
+    /// Peers whose session is gone, and has no successor that came up.
+    fn judge_vanished(&mut self, now: Instant) {
+        while let Some(node) = self
+            .vanished
+            .iter()
+            .find(|(_, until)| **until <= now)
+            .map(|(node, _)| node.clone())
+        {
+            self.vanished.remove(&node);
+            self.handle(Input::PeerDown { node: &node });
+        }
     }
 
     fn judge_uplink(&mut self, now: Instant) {

@@ -8,6 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
+use crate::bfd_thread::Verdict;
 use crate::desired::SessionKey;
 
 /// How long a session may take to come up for the first time.
@@ -23,38 +24,26 @@ enum Liveness {
     TakenDown,
 }
 
-#[derive(Default)]
-struct Neighbour {
-    /// `None`: BFD does not watch it.
-    bfd: Option<Liveness>,
-    established: bool,
-}
-
-impl Neighbour {
-    fn alive(&self, now: Instant) -> Option<bool> {
-        self.bfd.map(|liveness| match liveness {
-            Liveness::Waiting(until) => until > now,
-            Liveness::Up => true,
-            Liveness::Down => false,
-            Liveness::TakenDown => self.established,
-        })
+/// `None`: a verdict that changes nothing here. A session that is held back stays what it was.
+fn liveness(verdict: Verdict, now: Instant) -> Option<Liveness> {
+    match verdict {
+        Verdict::Up => Some(Liveness::Up),
+        Verdict::Held => None,
+        Verdict::Down => Some(Liveness::Down),
+        Verdict::TakenDown | Verdict::Disabled => Some(Liveness::TakenDown),
+        Verdict::Gone => Some(Liveness::Waiting(now + PATIENCE)),
     }
-}
-
-/// What BFD has found about a neighbour.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    Up,
-    Down,
-    /// The neighbour has ended the session on purpose.
-    TakenDown,
 }
 
 /// Knows the neighbours and the links; decides nothing else.
 #[derive(Default)]
 pub struct Uplinks {
-    /// Named as their BFD sessions would be.
-    neighbours: BTreeMap<SessionKey, Neighbour>,
+    /// Named as their BFD sessions would be. `None`: BFD does not watch it.
+    neighbours: BTreeMap<SessionKey, Option<Liveness>>,
+    /// Those with an established BGP session, whether they are known here (yet) or not.
+    established: BTreeSet<SessionKey>,
+    /// What is known of each session, whoever it watches.
+    sessions: BTreeMap<SessionKey, Liveness>,
     /// Names of links that are known to be without carrier.
     dark: BTreeSet<String>,
     /// The links of the data path, and whether each has ever had carrier: one that never had is not connected yet.
@@ -64,33 +53,47 @@ pub struct Uplinks {
 impl Uplinks {
     /// A neighbour, and whether BFD watches it. What is known of it stays.
     pub fn put_neighbour(&mut self, neighbour: SessionKey, bfd: bool, now: Instant) {
-        let neighbour = self.neighbours.entry(neighbour).or_default();
-        neighbour.bfd = bfd.then(|| neighbour.bfd.unwrap_or(Liveness::Waiting(now + PATIENCE)));
+        let known = self.neighbours.get(&neighbour).copied().flatten();
+        // It may have been watched before, as somebody else's.
+        let told = || {
+            self.sessions
+                .iter()
+                .find(|(session, _)| session.serves(&neighbour))
+        };
+        let known = known.or_else(|| told().map(|(_, liveness)| *liveness));
+        let liveness = bfd.then(|| known.unwrap_or(Liveness::Waiting(now + PATIENCE)));
+        self.neighbours.insert(neighbour, liveness);
     }
 
     pub fn remove_neighbour(&mut self, neighbour: &SessionKey) {
         self.neighbours.remove(neighbour);
     }
 
-    /// A BFD session changed. One that watches no neighbour is of no interest.
-    pub fn set_neighbour(&mut self, session: &SessionKey, verdict: Verdict) {
+    /// A BFD session changed.
+    pub fn set_neighbour(&mut self, session: &SessionKey, verdict: Verdict, now: Instant) {
+        let Some(liveness) = liveness(verdict, now) else {
+            return;
+        };
+        if verdict == Verdict::Gone {
+            self.sessions.remove(session);
+        } else {
+            self.sessions.insert(session.clone(), liveness);
+        }
         let watched = self
             .neighbours
             .iter_mut()
             .filter(|(known, _)| known.serves(session));
-        for liveness in watched.filter_map(|(_, known)| known.bfd.as_mut()) {
-            *liveness = match verdict {
-                Verdict::Up => Liveness::Up,
-                Verdict::Down => Liveness::Down,
-                Verdict::TakenDown => Liveness::TakenDown,
-            };
+        for known in watched.filter_map(|(_, known)| known.as_mut()) {
+            *known = liveness;
         }
     }
 
     /// The neighbour's BGP session is established, or no longer.
     pub fn set_established(&mut self, neighbour: &SessionKey, established: bool) {
-        if let Some(neighbour) = self.neighbours.get_mut(neighbour) {
-            neighbour.established = established;
+        if established {
+            self.established.insert(neighbour.clone());
+        } else {
+            self.established.remove(neighbour);
         }
     }
 
@@ -116,7 +119,15 @@ impl Uplinks {
 
     /// The verdict, given the links without which this node serves nobody.
     pub fn alive<'a>(&'a self, needed: impl Iterator<Item = &'a str>, now: Instant) -> bool {
-        let mut watched = self.neighbours.values().filter_map(|n| n.alive(now)).peekable();
+        let watched = self.neighbours.iter().filter_map(|(neighbour, liveness)| {
+            Some(match (*liveness)? {
+                Liveness::Waiting(until) => until > now,
+                Liveness::Up => true,
+                Liveness::Down => false,
+                Liveness::TakenDown => self.established.contains(neighbour),
+            })
+        });
+        let mut watched = watched.peekable();
         let neighbour = watched.peek().is_none() || watched.any(|alive| alive);
         let lit = self.links.iter().filter(|(_, lit)| **lit);
         let mut needed = needed.chain(lit.map(|(link, _)| link.as_str()));
@@ -125,19 +136,16 @@ impl Uplinks {
 
     /// Whether a router hears this node, if it is meant to be heard at all.
     pub fn heard(&self) -> bool {
-        self.neighbours.is_empty() || self.neighbours.values().any(|n| n.established)
+        let heard = |neighbour| self.established.contains(neighbour);
+        self.neighbours.is_empty() || self.neighbours.keys().any(heard)
     }
 
     /// When the patience with a session ends.
     pub fn poll_timeout(&self, now: Instant) -> Option<Instant> {
-        let waiting =
-            self.neighbours
-                .values()
-                .filter_map(|neighbour| match neighbour.bfd {
-                    Some(Liveness::Waiting(until)) if until > now => Some(until),
-                    Some(Liveness::Waiting(_) | Liveness::Up | Liveness::Down | Liveness::TakenDown)
-                    | None => None,
-                });
+        let waiting = self.neighbours.values().filter_map(|liveness| match liveness {
+            Some(Liveness::Waiting(until)) if *until > now => Some(*until),
+            Some(Liveness::Waiting(_) | Liveness::Up | Liveness::Down | Liveness::TakenDown) | None => None,
+        });
         waiting.min()
     }
 }
@@ -190,10 +198,10 @@ mod tests {
         let mut uplinks = Uplinks::default();
         uplinks.put_neighbour(router(), true, now);
         uplinks.put_neighbour(other(), true, now);
-        uplinks.set_neighbour(&router(), Verdict::Down);
-        uplinks.set_neighbour(&other(), Verdict::Up);
+        uplinks.set_neighbour(&router(), Verdict::Down, now);
+        uplinks.set_neighbour(&other(), Verdict::Up, now);
         assert!(uplinks.alive(none(), now + PATIENCE));
-        uplinks.set_neighbour(&other(), Verdict::Down);
+        uplinks.set_neighbour(&other(), Verdict::Down, now);
         assert!(!uplinks.alive(none(), now));
         uplinks.remove_neighbour(&router());
         uplinks.remove_neighbour(&other());
@@ -206,15 +214,44 @@ mod tests {
         let mut uplinks = Uplinks::default();
         uplinks.put_neighbour(router(), true, now);
         uplinks.set_established(&router(), true);
-        uplinks.set_neighbour(&router(), Verdict::Up);
-        uplinks.set_neighbour(&router(), Verdict::TakenDown);
+        uplinks.set_neighbour(&router(), Verdict::Up, now);
+        uplinks.set_neighbour(&router(), Verdict::TakenDown, now);
         assert!(uplinks.alive(none(), now), "BGP is up");
         uplinks.set_established(&router(), false);
         assert!(!uplinks.alive(none(), now));
         uplinks.set_established(&router(), true);
-        uplinks.set_neighbour(&router(), Verdict::Up);
-        uplinks.set_neighbour(&router(), Verdict::Down);
+        uplinks.set_neighbour(&router(), Verdict::Up, now);
+        uplinks.set_neighbour(&router(), Verdict::Down, now);
         assert!(!uplinks.alive(none(), now), "BGP notices later than BFD");
+    }
+
+    /// Its session may have been somebody else's before, and BGP may be older than that.
+    #[test]
+    fn a_neighbour_that_is_watched_later_is_known() {
+        let now = Instant::now();
+        let mut uplinks = Uplinks::default();
+        uplinks.set_established(&router(), true);
+        uplinks.set_neighbour(&router(), Verdict::Up, now);
+        uplinks.put_neighbour(router(), true, now);
+        assert!(
+            uplinks.alive(none(), now + PATIENCE),
+            "nobody has to say it again"
+        );
+        assert!(uplinks.heard());
+        uplinks.set_neighbour(&router(), Verdict::Down, now);
+        uplinks.set_neighbour(&router(), Verdict::Held, now);
+        assert!(!uplinks.alive(none(), now), "held back");
+        uplinks.set_neighbour(&router(), Verdict::Disabled, now);
+        assert!(uplinks.alive(none(), now), "BGP alone counts");
+        uplinks.set_neighbour(&router(), Verdict::Gone, now);
+        assert!(uplinks.alive(none(), now) && !uplinks.alive(none(), now + PATIENCE));
+        uplinks.put_neighbour(router(), false, now);
+        uplinks.put_neighbour(router(), true, now);
+        assert_eq!(
+            uplinks.poll_timeout(now),
+            Some(now + PATIENCE),
+            "nothing is known of a session that is gone"
+        );
     }
 
     #[test]
@@ -254,7 +291,7 @@ mod tests {
         assert!(uplinks.alive(none(), now));
         assert_eq!(uplinks.poll_timeout(now), None);
         uplinks.put_neighbour(other(), true, now);
-        uplinks.set_neighbour(&other(), Verdict::Down);
+        uplinks.set_neighbour(&other(), Verdict::Down, now);
         assert!(!uplinks.alive(none(), now));
         uplinks.put_neighbour(other(), false, now);
         assert!(uplinks.alive(none(), now));
@@ -266,15 +303,15 @@ mod tests {
         let mut uplinks = Uplinks::default();
         let key = |name: &str| name.parse::<SessionKey>().unwrap();
         uplinks.put_neighbour(key("fe80::1%eth1"), true, now);
-        uplinks.set_neighbour(&key("fe80::1%eth2"), Verdict::Down);
+        uplinks.set_neighbour(&key("fe80::1%eth2"), Verdict::Down, now);
         assert!(
             uplinks.alive(none(), now),
             "somebody else has the same address elsewhere"
         );
-        uplinks.set_neighbour(&key("fe80::1%eth1"), Verdict::Down);
+        uplinks.set_neighbour(&key("fe80::1%eth1"), Verdict::Down, now);
         assert!(!uplinks.alive(none(), now));
         uplinks.put_neighbour(router(), true, now);
-        uplinks.set_neighbour(&key("10.0.11.1%eth1"), Verdict::Up);
+        uplinks.set_neighbour(&key("10.0.11.1%eth1"), Verdict::Up, now);
         assert!(uplinks.alive(none(), now), "who names no interface takes any");
     }
 }
