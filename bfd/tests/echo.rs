@@ -213,9 +213,11 @@ fn who_has_no_interface_sends_by_the_one_on_which_the_peer_was_heard() {
         parameters.echo.required_min_rx = Some(ms(5))
     });
     let mut network = Network::new(10, [sender, reflector], perfect());
+    network.echo = Some(Duration::from_micros(80));
     network.settle();
-    let node = &mut network.nodes[0];
+    network.run(ms(3_000));
     let mut at = network.now;
+    let node = &mut network.nodes[0];
     for _ in 0..100 {
         node.sessions.handle(at, Input::Timeout);
         for output in drain(&mut node.sessions) {
