@@ -63,6 +63,8 @@ impl Reconciler {
             vips: vips.into_iter().collect(),
             services: services.into_iter().map(|key| (key, None)).collect(),
             echo_peers: echo_peers.into_iter().collect(),
+            // The BFD thread is as new as this one.
+            unsolicited: Some(Vec::new()),
             ..Actual::default()
         };
         Ok(Reconciler {

@@ -87,17 +87,13 @@ impl Reconciler {
         let renewed = self.links.renewed(names.chain(unsolicited));
         let on_renewed = |key: &SessionKey| key.interface.as_ref().is_some_and(|name| renewed.contains(name));
         for key in sessions.keys().filter(|key| on_renewed(key)) {
-            self.actual.forget_session(key);
+            self.actual.doubt_session(key);
             self.actual.echo_peers.remove(key);
             self.stale = true;
         }
-        if self
-            .actual
-            .unsolicited
-            .iter()
-            .any(|link| renewed.contains(&link.interface))
-        {
-            self.actual.unsolicited.clear();
+        let mut admitting = self.actual.unsolicited.iter().flatten();
+        if admitting.any(|link| renewed.contains(&link.interface)) {
+            self.actual.unsolicited = None;
             self.stale = true;
         }
     }

@@ -455,6 +455,18 @@ fn neighbours_that_are_found_have_sessions_while_they_are_there() {
 }
 
 #[test]
+fn who_may_start_sessions_is_taken_back_although_it_has_failed() {
+    let mut bench = bench(MINIMAL, Fake::default());
+    bench.fake.break_at(Some("admit"));
+    let admitting = format!("{MINIMAL}[[bfd.unsolicited]]\ninterface = \"eth9\"\n");
+    assert_eq!(bench.reload(&admitting), Ok(2));
+    bench.fake.break_at(None);
+    bench.fake.calls();
+    assert_eq!(bench.reload(MINIMAL), Ok(3));
+    assert_eq!(bench.fake.calls(), ["admit 0"]);
+}
+
+#[test]
 fn a_peer_is_told_to_send_echo_packets_when_they_return() {
     let fake = Fake::default();
     fake.break_at(Some("put echo peer"));
