@@ -162,6 +162,8 @@ impl Awaited {
                     User::Neighbor(interface.clone()),
                 ))
             }
+            // Where it is nobody knows: BFD could not send it anything.
+            Found::Guest(IpAddr::V6(address)) if address.is_unicast_link_local() => None,
             Found::Guest(address) => {
                 let around = self.dynamic.iter().filter(|(prefix, _)| prefix.contains(address));
                 let (_, template) = around.max_by_key(|(prefix, _)| prefix.prefix_len())?;
@@ -244,6 +246,7 @@ mod tests {
                 ("10.0.0.0/8".parse().unwrap(), Some(template(4))),
                 ("10.1.0.0/16".parse().unwrap(), Some(template(5))),
                 ("10.1.1.0/24".parse().unwrap(), None),
+                ("::/0".parse().unwrap(), Some(template(6))),
             ],
         };
         let guest = |address: &str| {
@@ -257,6 +260,8 @@ mod tests {
         assert_eq!(guest("10.1.2.1"), Some(("10.1.2.1".to_owned(), 5)));
         assert_eq!(guest("10.1.1.1"), None);
         assert_eq!(guest("192.0.2.1"), None);
+        assert_eq!(guest("2001:db8::1"), Some(("2001:db8::1".to_owned(), 6)));
+        assert_eq!(guest("fe80::1"), None, "on an interface that nobody knows");
         let router = Found::Router {
             interface: "eth1".to_owned(),
             address: "fe80::1".parse().unwrap(),
