@@ -70,6 +70,8 @@ impl Reconciler {
         if present {
             self.stale |= found.insert(neighbour);
         } else if found.remove(&neighbour) {
+            let sessions = self.desired.bfd_sessions();
+            self.desired.live.retain(&sessions);
             // At once: one that comes back has a new session, not the old one.
             self.reconcile();
         }

@@ -430,10 +430,14 @@ fn neighbours_that_are_found_have_sessions_while_they_are_there() {
         bench.fake.calls(),
         ["put session 10.1.0.7 30ms*3", "put session fe80::1%eth1 30ms*5"]
     );
+    bench.reconciler.order(&key("10.1.0.7"), multiplier(9)).unwrap();
+    let disable = SessionOrder::Disable { force: false };
+    bench.reconciler.order(&key("10.1.0.7"), disable).unwrap();
+    bench.fake.calls();
     bench.reconciler.found(guest.clone(), false);
     bench.reconciler.found(guest, true);
     bench.reconciler.look();
-    // Whoever comes back has another session.
+    // Whoever comes back has another session, of which nothing has been said.
     assert_eq!(
         bench.fake.calls(),
         ["remove session 10.1.0.7", "put session 10.1.0.7 30ms*3"]
