@@ -32,6 +32,16 @@ impl SessionKey {
         };
         self.remote == other.remote && same_link
     }
+
+    /// Which of `known` is meant by this name: that very one, or without the interface the only one with the peer.
+    pub fn among<'a>(&self, known: impl Iterator<Item = &'a SessionKey> + Clone) -> Option<&'a SessionKey> {
+        let exact = known.clone().find(|key| *key == self);
+        let mut serving = known.filter(|key| self.interface.is_none() && key.serves(self));
+        exact.or_else(|| match (serving.next(), serving.next()) {
+            (Some(only), None) => Some(only),
+            (None | Some(_), _) => None,
+        })
+    }
 }
 
 impl From<IpAddr> for SessionKey {
@@ -230,6 +240,18 @@ mod tests {
         assert!(key("10.0.0.1%eth1").serves(&key("10.0.0.1")));
         assert!(!key("10.0.0.1%eth1").serves(&key("10.0.0.1%eth2")));
         assert!(!key("10.0.0.1").serves(&key("10.0.0.2")));
+    }
+
+    #[test]
+    fn a_name_without_the_interface_will_do_where_it_is_clear() {
+        let known = ["10.0.0.1%eth1", "10.0.0.2%eth1", "10.0.0.2%eth2", "10.0.0.3"].map(key);
+        let meant = |name: &str| key(name).among(known.iter()).map(ToString::to_string);
+        assert_eq!(meant("10.0.0.1").as_deref(), Some("10.0.0.1%eth1"));
+        assert_eq!(meant("10.0.0.2"), None, "one of two");
+        assert_eq!(meant("10.0.0.2%eth2").as_deref(), Some("10.0.0.2%eth2"));
+        assert_eq!(meant("10.0.0.3").as_deref(), Some("10.0.0.3"));
+        assert_eq!(meant("10.0.0.3%eth1"), None);
+        assert_eq!(meant("10.0.0.4"), None);
     }
 
     #[test]

@@ -61,7 +61,14 @@ impl Reconciler {
             );
         }
         self.reconcile();
-        Ok(())
+        let mut failed = self.failed.iter();
+        match failed.find(|failed| failed.operation.session() == Some(&key)) {
+            Some(failed) => Err(OrderError::Failed {
+                operation: failed.operation.to_string(),
+                reason: failed.reason.to_string(),
+            }),
+            None => Ok(()),
+        }
     }
 
     /// A neighbour without a configured address has come or is gone.
@@ -115,21 +122,14 @@ impl Reconciler {
     }
 }
 
-/// By its name, or without the interface where that is clear.
 fn find<'a>(
     sessions: &'a BTreeMap<SessionKey, Session>,
     key: &SessionKey,
 ) -> Result<&'a Session, OrderError> {
-    if let Some(session) = sessions.get(key) {
-        return Ok(session);
-    }
-    let mut serving = sessions
-        .values()
-        .filter(|session| key.interface.is_none() && session.key.serves(key));
-    match (serving.next(), serving.next()) {
-        (Some(session), None) => Ok(session),
-        (None | Some(_), _) => Err(OrderError::NoSession(key.clone())),
-    }
+    let meant = key.among(sessions.keys());
+    meant
+        .and_then(|key| sessions.get(key))
+        .ok_or_else(|| OrderError::NoSession(key.clone()))
 }
 
 /// The peer whose life or death the session tells.

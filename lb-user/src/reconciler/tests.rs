@@ -366,6 +366,27 @@ fn what_operators_say_about_a_session_stays_over_a_reload() {
 }
 
 #[test]
+fn an_order_that_cannot_be_carried_out_is_answered_with_what_failed_and_stays() {
+    let mut bench = bench(
+        &format!("{}{}", with_session(), SESSION.replace('9', "8")),
+        Fake::default(),
+    );
+    bench.fake.calls();
+    bench.fake.break_at(Some("put session 10.0.0.9"));
+    let failed = Err(OrderError::Failed {
+        operation: "put BFD session 10.0.0.9".to_owned(),
+        reason: "broken".to_owned(),
+    });
+    assert_eq!(bench.reconciler.order(&key("10.0.0.9"), multiplier(2)), failed);
+    // The failure of another session is no answer.
+    assert_eq!(bench.reconciler.order(&key("10.0.0.8"), multiplier(3)), Ok(()));
+    bench.fake.break_at(None);
+    bench.fake.calls();
+    bench.reconciler.look();
+    assert_eq!(bench.fake.calls(), ["put session 10.0.0.9 30ms*2"]);
+}
+
+#[test]
 fn orders_that_make_no_sense_change_nothing() {
     let peer = "[[ha.peer]]\nname = \"lb2\"\naddress = \"10.0.2.12\"\nlocal = \"10.0.2.11\"\n\
                 [sync]\nlisten = \"10.0.2.11:4785\"\ncertificate = \"/c\"\nkey = \"/k\"\nca = \"/a\"\n\
