@@ -6,13 +6,14 @@ mod interval;
 
 use api::{BfdSession, Delays, path};
 
+use self::change::named;
 pub(crate) use self::change::{Change, Order};
 pub(crate) use self::describe::Describe;
 use self::interval::short;
 use crate::Output;
 use crate::client::Client;
 use crate::failure::Failure;
-use crate::output::{Format, age, or_dash, select, show, table};
+use crate::output::{Format, age, or_dash, show, table};
 
 #[derive(clap::Args)]
 pub(crate) struct Query {
@@ -24,16 +25,22 @@ pub(crate) struct Query {
 
 impl Query {
     pub(crate) fn run(&self, client: &Client) -> Result<(), Failure> {
-        let sessions: Vec<BfdSession> = client.get(path::BFD)?;
-        let sessions = select(sessions, "bfd", self.session.as_ref(), |session, wanted| {
-            session.name() == wanted || session.remote == wanted
-        })?;
+        let sessions: Vec<BfdSession> = match &self.session {
+            // The daemon knows which one is meant.
+            Some(session) => vec![one(client, session)?],
+            None => client.get(path::BFD)?,
+        };
         let format = self.output.output;
         show(format, &sessions, |sessions| match format {
             Format::Wide => wide(sessions),
             Format::Table | Format::Json => narrow(sessions),
         })
     }
+}
+
+fn one(client: &Client, session: &str) -> Result<BfdSession, Failure> {
+    let session = client.get(&named(path::BFD_SESSION, session));
+    session.map_err(|failure| failure.absent("bfd"))
 }
 
 fn narrow(sessions: &[BfdSession]) -> String {

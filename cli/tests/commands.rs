@@ -559,7 +559,7 @@ fn a_bfd_session_is_shown_in_three_widths() {
         ]
     );
     assert_eq!(
-        lines(&["get", "bfd", "fe80::1", "-o", "wide"]),
+        lines(&["get", "bfd", "FE80:0::1", "-o", "wide"]),
         [
             "REMOTE        LOCAL    INTERFACE  STATE  SINCE  HOPS    TX/RX-WANTED   TX/RX      DETECTION  MULT/REMOTE  \
              AUTH               ECHO  DEMAND  HOLD-DOWN  LAST-DOWN                                 JITTER-P50/P99/MAX       \
@@ -656,7 +656,11 @@ fn bfd_sessions_are_commanded() {
             1,
             "there is no BFD session 10.9.9.9",
         ),
-        (vec!["get", "bfd", "10.9.9.9"], 1, "there is no bfd `10.9.9.9`"),
+        (
+            vec!["get", "bfd", "10.9.9.9"],
+            1,
+            "there is no BFD session 10.9.9.9; `batonctl get bfd`",
+        ),
         (
             vec!["bfd", "disable", "10.0.2.12"],
             4,

@@ -44,13 +44,16 @@ pub trait Speaker: Send {
 
 /// The BFD sessions.
 pub trait Bfd: Send {
-    /// A change of its parameters keeps the session; it stays administratively down if it is.
+    /// A change of its parameters keeps the session, one of its ends, hops or role replaces it. Either way it stays
+    /// administratively down if it is.
     fn put_session(&mut self, session: &Session) -> Result<(), ApplyError>;
+    /// With it goes that it was administratively down.
     fn remove_session(&mut self, key: &SessionKey) -> Result<(), ApplyError>;
-    /// Administratively down until it is enabled; the peer is told that this is no failure.
+    /// Administratively down until it is enabled or removed; the peer is told that this is no failure. Of a session
+    /// that is not there yet it is remembered.
     fn disable_session(&mut self, key: &SessionKey) -> Result<(), ApplyError>;
     fn enable_session(&mut self, key: &SessionKey) -> Result<(), ApplyError>;
-    /// The whole set. One that is refused changes nothing.
+    /// The whole set. One that fails may have been taken in part, or not at all: it is set again.
     fn set_unsolicited(&mut self, unsolicited: &[Unsolicited]) -> Result<(), ApplyError>;
 }
 

@@ -38,10 +38,12 @@ pub struct Actual {
     /// `None`: it exists, but its content is unknown (found at the start, or a change of it failed).
     pub services: BTreeMap<ServiceKey, Option<Service>>,
     pub instances: BTreeMap<String, PlacedInstance>,
-    pub sessions: BTreeMap<SessionKey, Session>,
-    /// Sessions that are administratively down.
-    pub disabled: BTreeSet<SessionKey>,
-    pub unsolicited: Vec<Unsolicited>,
+    /// `None`: it may exist, but not as it shall be.
+    pub sessions: BTreeMap<SessionKey, Option<Session>>,
+    /// Sessions that are administratively down; `false`: perhaps.
+    pub disabled: BTreeMap<SessionKey, bool>,
+    /// `None`: not known.
+    pub unsolicited: Option<Vec<Unsolicited>>,
     /// Whose Echo packets are returned.
     pub echo_peers: BTreeSet<SessionKey>,
     /// `None`: not known.
@@ -122,6 +124,29 @@ impl Operation {
             | Operation::PutNeighbor(_) => None,
         }
     }
+
+    /// The BFD session that it is about.
+    pub fn session(&self) -> Option<&SessionKey> {
+        match self {
+            Operation::PutSession(session) => Some(&session.key),
+            Operation::RemoveSession(key)
+            | Operation::DisableSession(key)
+            | Operation::EnableSession(key)
+            | Operation::PutEchoPeer(key)
+            | Operation::RemoveEchoPeer(key) => Some(key),
+            Operation::Announce(_)
+            | Operation::PutSpeaker(_)
+            | Operation::RemoveNeighbor(_)
+            | Operation::RemoveInstance(_)
+            | Operation::RemoveService(_)
+            | Operation::RemoveVip(_)
+            | Operation::PutVip(_)
+            | Operation::PutService(_)
+            | Operation::PutInstance(_)
+            | Operation::PutUnsolicited(_)
+            | Operation::PutNeighbor(_) => None,
+        }
+    }
 }
 
 impl Actual {
@@ -131,7 +156,10 @@ impl Actual {
             Operation::Announce(announcements) => self.announcements = announcements,
             Operation::PutSpeaker(settings) => self.speaker = Some(settings),
             Operation::RemoveNeighbor(key) => drop(self.neighbors.remove(&key)),
-            Operation::RemoveSession(key) => self.forget_session(&key),
+            Operation::RemoveSession(key) => {
+                self.sessions.remove(&key);
+                self.disabled.remove(&key);
+            }
             Operation::RemoveEchoPeer(key) => drop(self.echo_peers.remove(&key)),
             Operation::RemoveInstance(name) => drop(self.instances.remove(&name)),
             Operation::RemoveService(key) => drop(self.services.remove(&key)),
@@ -141,11 +169,13 @@ impl Actual {
             Operation::PutInstance(placed) => {
                 self.instances.insert(placed.instance.name.clone(), placed);
             }
-            Operation::PutSession(session) => drop(self.sessions.insert(session.key.clone(), *session)),
-            Operation::DisableSession(key) => drop(self.disabled.insert(key)),
+            Operation::PutSession(session) => {
+                self.sessions.insert(session.key.clone(), Some(*session));
+            }
+            Operation::DisableSession(key) => drop(self.disabled.insert(key, true)),
             Operation::EnableSession(key) => drop(self.disabled.remove(&key)),
             Operation::PutEchoPeer(key) => drop(self.echo_peers.insert(key)),
-            Operation::PutUnsolicited(unsolicited) => self.unsolicited = unsolicited,
+            Operation::PutUnsolicited(unsolicited) => self.unsolicited = Some(unsolicited),
             Operation::PutNeighbor(neighbor) => {
                 self.neighbors.insert(neighbor.key.clone(), *neighbor);
             }
@@ -157,29 +187,32 @@ impl Actual {
         match operation {
             Operation::PutService(service) => drop(self.services.insert(service.key, None)),
             Operation::PutInstance(placed) => drop(self.instances.remove(&placed.instance.name)),
-            Operation::PutSession(session) => drop(self.sessions.remove(&session.key)),
+            Operation::PutSession(session) => self.doubt_session(&session.key),
+            Operation::RemoveSession(key) => self.doubt_session(key),
+            Operation::DisableSession(key) | Operation::EnableSession(key) => {
+                self.disabled.insert(key.clone(), false);
+            }
+            Operation::PutUnsolicited(_) => self.unsolicited = None,
             Operation::PutEchoPeer(key) => drop(self.echo_peers.remove(key)),
             Operation::PutSpeaker(_) => self.speaker = None,
             Operation::PutNeighbor(neighbor) => drop(self.neighbors.remove(&neighbor.key)),
             Operation::Announce(_)
             | Operation::RemoveNeighbor(_)
-            | Operation::RemoveSession(_)
             | Operation::RemoveEchoPeer(_)
             | Operation::RemoveInstance(_)
             | Operation::RemoveService(_)
             | Operation::RemoveVip(_)
-            | Operation::PutVip(_)
-            // Refused as a whole, or done: neither leaves a half.
-            | Operation::DisableSession(_)
-            | Operation::EnableSession(_)
-            | Operation::PutUnsolicited(_) => {}
+            | Operation::PutVip(_) => {}
         }
     }
 
-    /// The session is not there, or not as it was made: it is made again, and nothing of it is known.
-    pub fn forget_session(&mut self, key: &SessionKey) {
-        self.sessions.remove(key);
-        self.disabled.remove(key);
+    /// The session may not be there, or not as it shall be: it is made again, or removed if nobody wants it any
+    /// longer. What was said about its being down is said again.
+    pub fn doubt_session(&mut self, key: &SessionKey) {
+        self.sessions.insert(key.clone(), None);
+        if let Some(certain) = self.disabled.get_mut(key) {
+            *certain = false;
+        }
     }
 }
 
@@ -270,8 +303,10 @@ fn change_sessions(
     // Echo packets return before the peer is told to send them, and no longer only after it was told not to.
     let echo = echo_peers.difference(&actual.echo_peers).cloned();
     operations.extend(echo.map(Operation::PutEchoPeer));
-    let changed = new(wanted, &actual.sessions).map(Box::new);
-    operations.extend(changed.map(Operation::PutSession));
+    let changed = wanted
+        .iter()
+        .filter(|(key, session)| actual.sessions.get(key).and_then(Option::as_ref) != Some(session));
+    operations.extend(changed.map(|(_, session)| Operation::PutSession(Box::new(session.clone()))));
     let echo = actual.echo_peers.difference(&echo_peers).cloned();
     operations.extend(echo.map(Operation::RemoveEchoPeer));
 
@@ -279,14 +314,14 @@ fn change_sessions(
     let disable = wanted
         .keys()
         .filter(disabled)
-        .filter(|key| !actual.disabled.contains(*key));
+        .filter(|key| actual.disabled.get(*key) != Some(&true));
     operations.extend(disable.cloned().map(Operation::DisableSession));
     let enable = wanted
         .keys()
         .filter(|key| !disabled(key))
-        .filter(|key| actual.disabled.contains(*key));
+        .filter(|key| actual.disabled.contains_key(*key));
     operations.extend(enable.cloned().map(Operation::EnableSession));
-    if desired.unsolicited != actual.unsolicited {
+    if actual.unsolicited.as_ref() != Some(&desired.unsolicited) {
         operations.push(Operation::PutUnsolicited(desired.unsolicited.clone()));
     }
     operations

@@ -33,6 +33,21 @@ use crate::timeline::Timeline;
 /// Between two attempts at what failed.
 const RETRY: Duration = Duration::from_secs(1);
 
+/// What could not be applied.
+struct Failed {
+    operation: Operation,
+    reason: ApplyError,
+}
+
+impl Failed {
+    fn shown(&self) -> AppliedError {
+        AppliedError {
+            operation: self.operation.to_string(),
+            reason: self.reason.to_string(),
+        }
+    }
+}
+
 pub struct Reconciler {
     targets: Targets,
     board: StatusBoard,
@@ -40,7 +55,7 @@ pub struct Reconciler {
     desired: Desired,
     actual: Actual,
     applied_generation: u64,
-    errors: Vec<AppliedError>,
+    failed: Vec<Failed>,
     refused: Option<String>,
     /// Of the BFD sessions.
     links: Links,
@@ -63,6 +78,8 @@ impl Reconciler {
             vips: vips.into_iter().collect(),
             services: services.into_iter().map(|key| (key, None)).collect(),
             echo_peers: echo_peers.into_iter().collect(),
+            // The BFD thread is as new as this one.
+            unsolicited: Some(Vec::new()),
             ..Actual::default()
         };
         Ok(Reconciler {
@@ -72,7 +89,7 @@ impl Reconciler {
             desired,
             actual,
             applied_generation: 0,
-            errors: Vec::new(),
+            failed: Vec::new(),
             refused: None,
             links: Links::of_the_kernel(),
             stale: false,
@@ -109,7 +126,7 @@ impl Reconciler {
     /// Once in a while: what failed is tried again, and interfaces may have been made anew.
     pub fn look(&mut self) {
         self.renew_links();
-        if self.stale || !self.errors.is_empty() {
+        if self.stale || !self.failed.is_empty() {
             self.reconcile();
         }
     }
@@ -168,7 +185,7 @@ impl Reconciler {
 
     /// Applies what is missing. What fails is kept as an error; the rest is applied all the same.
     pub fn reconcile(&mut self) {
-        self.errors.clear();
+        self.failed.clear();
         self.stale = false;
         let mut unserved = BTreeSet::new();
         let mut unreflected = BTreeSet::new();
@@ -183,14 +200,11 @@ impl Reconciler {
                     if let Operation::PutEchoPeer(key) = &operation {
                         unreflected.insert(key.clone());
                     }
-                    self.errors.push(AppliedError {
-                        operation: operation.to_string(),
-                        reason: reason.to_string(),
-                    });
+                    self.failed.push(Failed { operation, reason });
                 }
             }
         }
-        if self.errors.is_empty() && self.applied_generation != self.desired.generation {
+        if self.failed.is_empty() && self.applied_generation != self.desired.generation {
             self.applied_generation = self.desired.generation;
             self.timeline
                 .record("config-applied", [("generation", self.applied_generation.into())]);
@@ -226,7 +240,7 @@ impl Reconciler {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             generation: self.desired.generation,
             applied_generation: self.applied_generation,
-            errors: self.errors.clone(),
+            errors: self.failed.iter().map(Failed::shown).collect(),
             refused: self.refused.clone(),
             ..NodeStatus::default()
         });

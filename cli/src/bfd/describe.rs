@@ -1,10 +1,9 @@
 //! Everything about one session.
 
-use api::{BfdSession, path};
+use api::BfdSession;
 
-use super::change::named;
 use super::interval::short;
-use super::{authentication, demand, echo, hops, jitter, state};
+use super::{authentication, demand, echo, hops, jitter, one, state};
 use crate::client::Client;
 use crate::failure::Failure;
 use crate::output::{Format, age, line, or_dash, show, yes};
@@ -17,9 +16,7 @@ pub(crate) struct Describe {
 
 impl Describe {
     pub(crate) fn run(&self, client: &Client) -> Result<(), Failure> {
-        let session: BfdSession = client
-            .get(&named(path::BFD_SESSION, &self.session))
-            .map_err(|failure| failure.absent("bfd"))?;
+        let session = one(client, &self.session)?;
         show(Format::Table, &session, described)
     }
 }

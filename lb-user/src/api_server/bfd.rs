@@ -1,5 +1,6 @@
 //! BFD sessions: what they are, and what an operator can order.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use api::{BfdSession, Problem, Value};
@@ -23,14 +24,28 @@ pub(super) async fn one(
     State(context): State<Context>,
     Path(name): Path<String>,
 ) -> Result<Json<BfdSession>, Refusal> {
-    let sessions = context.board.bfd_sessions();
-    match sessions.into_iter().find(|session| session.name() == name) {
+    match find(&context, &name) {
         Some(session) => Ok(Json(session)),
-        None => Err(Refusal::not_found(
-            "session",
-            format!("there is no BFD session {name}"),
-        )),
+        None => Err(no_session(&name)),
     }
+}
+
+/// The session that an order of this name would be about. One that a peer has started counts where no other does.
+fn find(context: &Context, name: &str) -> Option<BfdSession> {
+    let name: SessionKey = name.parse().ok()?;
+    let sessions = context.board.bfd_sessions();
+    let named = sessions
+        .into_iter()
+        .filter_map(|session| Some((session.name().parse().ok()?, session)));
+    let mut sessions: BTreeMap<SessionKey, BfdSession> = named.collect();
+    let configured = sessions.iter().filter(|(_, session)| !session.unsolicited);
+    let configured = name.among(configured.map(|(key, _)| key));
+    let key = configured.or_else(|| name.among(sessions.keys()))?.clone();
+    sessions.remove(&key)
+}
+
+fn no_session(name: &str) -> Refusal {
+    Refusal::not_found("session", format!("there is no BFD session {name}"))
 }
 
 /// Other timing, until it is reset, the session is removed, or the daemon ends.
@@ -74,35 +89,28 @@ pub(super) async fn disable(
 }
 
 async fn order(context: &Context, name: &str, order: SessionOrder) -> Result<StatusCode, Refusal> {
-    let no_session = || Refusal::not_found("session", format!("there is no BFD session {name}"));
-    let key: SessionKey = name.parse().map_err(|_| no_session())?;
+    let key: SessionKey = name.parse().map_err(|_| no_session(name))?;
     match context.reconciler.order(key, order).await {
         Ok(()) => Ok(StatusCode::NO_CONTENT),
-        Err(OrderError::NoSession(_)) => Err(match started_by_the_peer(context, name) {
-            true => conflict(
+        Err(OrderError::NoSession(_)) => Err(match find(context, name) {
+            Some(session) if session.unsolicited => conflict(
                 "session",
-                format!("{name} was started by the peer (RFC 9468): it is what [[bfd.unsolicited]] says"),
+                format!(
+                    "{} was started by the peer (RFC 9468): it is what [[bfd.unsolicited]] says",
+                    session.name()
+                ),
             ),
-            false => no_session(),
+            Some(_) | None => no_session(name),
         }),
         Err(OrderError::Invalid { field, reason }) => Err(Refusal::bad_request(field, reason)),
         Err(error @ OrderError::Elects(..)) => Err(conflict("force", error.to_string())),
-        Err(error @ OrderError::Ended) => {
-            let status = StatusCode::SERVICE_UNAVAILABLE.as_u16();
-            Err(Refusal(Problem::new(
-                status,
-                "Service Unavailable",
-                error.to_string(),
-            )))
-        }
+        Err(error @ OrderError::Failed { .. }) => Err(failure(500, "Internal Server Error", &error)),
+        Err(error @ OrderError::Ended) => Err(failure(503, "Service Unavailable", &error)),
     }
 }
 
-fn started_by_the_peer(context: &Context, name: &str) -> bool {
-    let sessions = context.board.bfd.newest();
-    sessions
-        .iter()
-        .any(|session| session.unsolicited && session.name() == name)
+fn failure(status: u16, title: &str, error: &OrderError) -> Refusal {
+    Refusal(Problem::new(status, title, error.to_string()))
 }
 
 fn conflict(field: &str, detail: String) -> Refusal {

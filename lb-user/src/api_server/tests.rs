@@ -37,6 +37,10 @@ fn obey(orders: &std::sync::mpsc::Receiver<Command>) {
                 Err(OrderError::Elects(key, "lb2".to_owned()))
             }
             ("10.0.11.1" | "fe80::1%eth1" | "10.0.2.12", _) => Ok(()),
+            ("10.0.11.9", _) => Err(OrderError::Failed {
+                operation: "put BFD session 10.0.11.9".to_owned(),
+                reason: "no interface".to_owned(),
+            }),
             _ => Err(OrderError::NoSession(key)),
         };
         let _ = done.send(answer);
@@ -181,6 +185,13 @@ async fn orders_about_bfd_sessions_are_answered_with_what_is_wrong() {
             409,
             "session",
         ),
+        (
+            "PATCH",
+            "/v1/bfd/10.9.9.9",
+            r#"{"multiplier": 2}"#,
+            409,
+            "session",
+        ),
         ("DELETE", "/v1/bfd/10.0.11.2/override", "", 404, "session"),
         ("DELETE", session, "", 405, "method"),
         ("POST", "/v1/bfd/10.0.2.12/disable", "", 409, "force"),
@@ -209,6 +220,53 @@ async fn orders_about_bfd_sessions_are_answered_with_what_is_wrong() {
     ] {
         let (code, _, answer) = request_with(&socket, method, target, body).await;
         assert_eq!((code, answer.as_str()), (204, ""), "{method} {target} {body}");
+    }
+}
+
+#[tokio::test]
+async fn an_order_that_failed_is_answered_with_what_failed() {
+    let directory = tempfile::tempdir().unwrap();
+    let (socket, _) = start(directory.path());
+    let (code, head, body) = request(&socket, "POST", "/v1/bfd/10.0.11.9/enable").await;
+    assert_eq!(code, 500, "{body}");
+    assert!(head.to_lowercase().contains("application/problem+json"), "{head}");
+    assert!(body.contains("put BFD session 10.0.11.9: no interface"), "{body}");
+}
+
+#[tokio::test]
+async fn a_session_is_found_by_any_name_that_an_order_would_take() {
+    let directory = tempfile::tempdir().unwrap();
+    let (socket, board) = start(directory.path());
+    let session = |name: &str, unsolicited| BfdSession {
+        session: name.into(),
+        unsolicited,
+        ..BfdSession::default()
+    };
+    board.bfd.publish(vec![
+        session("10.0.0.7%eth1", false),
+        session("10.0.0.8%eth1", false),
+        session("10.0.0.8%eth2", false),
+        session("10.0.0.9%eth1", false),
+        session("10.0.0.9%eth2", true),
+        session("2001:db8::1", false),
+    ]);
+    for (name, found) in [
+        ("10.0.0.7", Some("10.0.0.7%eth1")),
+        ("10.0.0.7%25eth2", None),
+        ("10.0.0.8", None),
+        ("10.0.0.8%25eth2", Some("10.0.0.8%eth2")),
+        // Of the other one nobody can order anything.
+        ("10.0.0.9", Some("10.0.0.9%eth1")),
+        ("10.0.0.9%25eth2", Some("10.0.0.9%eth2")),
+        ("2001:DB8:0::1", Some("2001:db8::1")),
+        ("nonsense", None),
+    ] {
+        let (code, _, body) = request(&socket, "GET", &format!("/v1/bfd/{name}")).await;
+        assert_eq!(code, if found.is_some() { 200 } else { 404 }, "{name}: {body}");
+        if let Some(found) = found {
+            let session: BfdSession = serde_json::from_str(&body).unwrap();
+            assert_eq!(session.name(), found);
+        }
     }
 }
 

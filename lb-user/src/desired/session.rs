@@ -32,6 +32,16 @@ impl SessionKey {
         };
         self.remote == other.remote && same_link
     }
+
+    /// Which of `known` is meant by this name: that very one, or without the interface the only one with the peer.
+    pub fn among<'a>(&self, known: impl Iterator<Item = &'a SessionKey> + Clone) -> Option<&'a SessionKey> {
+        let exact = known.clone().find(|key| *key == self);
+        let mut serving = known.filter(|key| self.interface.is_none() && key.serves(self));
+        exact.or_else(|| match (serving.next(), serving.next()) {
+            (Some(only), None) => Some(only),
+            (None | Some(_), _) => None,
+        })
+    }
 }
 
 impl From<IpAddr> for SessionKey {
@@ -162,6 +172,8 @@ impl Awaited {
                     User::Neighbor(interface.clone()),
                 ))
             }
+            // Where it is nobody knows: BFD could not send it anything.
+            Found::Guest(IpAddr::V6(address)) if address.is_unicast_link_local() => None,
             Found::Guest(address) => {
                 let around = self.dynamic.iter().filter(|(prefix, _)| prefix.contains(address));
                 let (_, template) = around.max_by_key(|(prefix, _)| prefix.prefix_len())?;
@@ -231,6 +243,18 @@ mod tests {
     }
 
     #[test]
+    fn a_name_without_the_interface_will_do_where_it_is_clear() {
+        let known = ["10.0.0.1%eth1", "10.0.0.2%eth1", "10.0.0.2%eth2", "10.0.0.3"].map(key);
+        let meant = |name: &str| key(name).among(known.iter()).map(ToString::to_string);
+        assert_eq!(meant("10.0.0.1").as_deref(), Some("10.0.0.1%eth1"));
+        assert_eq!(meant("10.0.0.2"), None, "one of two");
+        assert_eq!(meant("10.0.0.2%eth2").as_deref(), Some("10.0.0.2%eth2"));
+        assert_eq!(meant("10.0.0.3").as_deref(), Some("10.0.0.3"));
+        assert_eq!(meant("10.0.0.3%eth1"), None);
+        assert_eq!(meant("10.0.0.4"), None);
+    }
+
+    #[test]
     fn the_narrowest_range_makes_the_session() {
         let template = |multiplier| Template {
             local: None,
@@ -244,6 +268,7 @@ mod tests {
                 ("10.0.0.0/8".parse().unwrap(), Some(template(4))),
                 ("10.1.0.0/16".parse().unwrap(), Some(template(5))),
                 ("10.1.1.0/24".parse().unwrap(), None),
+                ("::/0".parse().unwrap(), Some(template(6))),
             ],
         };
         let guest = |address: &str| {
@@ -257,6 +282,8 @@ mod tests {
         assert_eq!(guest("10.1.2.1"), Some(("10.1.2.1".to_owned(), 5)));
         assert_eq!(guest("10.1.1.1"), None);
         assert_eq!(guest("192.0.2.1"), None);
+        assert_eq!(guest("2001:db8::1"), Some(("2001:db8::1".to_owned(), 6)));
+        assert_eq!(guest("fe80::1"), None, "on an interface that nobody knows");
         let router = Found::Router {
             interface: "eth1".to_owned(),
             address: "fe80::1".parse().unwrap(),

@@ -1,10 +1,10 @@
 //! The plan over random states.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Duration;
 
-use proptest::collection::{btree_map, btree_set};
+use proptest::collection::{btree_map, btree_set, vec};
 use proptest::option;
 use proptest::prelude::*;
 
@@ -197,8 +197,14 @@ prop_compose! {
         vips in btree_set(0u8..8, 0..5),
         unknown in btree_map((0u8..8, 80u16..82), option::of(any::<bool>()), 0..5),
         echo in btree_set((10u8..16, any::<bool>()), 0..3),
+        doubtful in btree_set((10u8..16, any::<bool>()), 0..3),
+        admitting in any::<bool>(),
     ) -> Actual {
         let mut actual = reached(&other, Actual::default());
+        for (last, link) in doubtful {
+            actual.doubt_session(&session_key(last, link));
+        }
+        actual.unsolicited = actual.unsolicited.filter(|_| admitting);
         actual.vips = vips.into_iter().map(address).collect();
         actual.echo_peers = echo.into_iter().map(|(last, link)| session_key(last, link)).collect();
         actual.services = unknown
@@ -225,15 +231,17 @@ proptest! {
         // And the state is the desired one, not merely a quiet one.
         prop_assert_eq!(&after.neighbors, &desired.neighbors);
         let sessions = desired.bfd_sessions();
-        prop_assert_eq!(&after.sessions, &sessions);
+        prop_assert!(after.sessions.keys().eq(sessions.keys()));
         for (key, session) in &sessions {
-            prop_assert_eq!(after.disabled.contains(key), desired.live.disabled.contains(key), "{}", key);
+            prop_assert_eq!(after.sessions[key].as_ref(), Some(session));
+            prop_assert_eq!(after.disabled.contains_key(key), desired.live.disabled.contains(key), "{}", key);
             prop_assert_eq!(after.echo_peers.contains(key), session.returns_echo(), "{}", key);
         }
         prop_assert!(after.echo_peers.iter().all(|key| sessions.contains_key(key)));
-        prop_assert_eq!(&after.unsolicited, &desired.unsolicited);
+        prop_assert!(after.disabled.keys().all(|key| sessions.contains_key(key)));
+        prop_assert_eq!(after.unsolicited.as_ref(), Some(&desired.unsolicited));
         prop_assert_eq!(after.announcements, desired.announcements());
-        prop_assert!(after.vips.iter().eq(desired.services.keys().map(|key| &key.vip).collect::<std::collections::BTreeSet<_>>()));
+        prop_assert!(after.vips.iter().eq(desired.services.keys().map(|key| &key.vip).collect::<BTreeSet<_>>()));
         let services: BTreeMap<_, _> = desired.services.iter().map(|(key, service)| (*key, Some(service.clone()))).collect();
         prop_assert_eq!(after.services, services);
         prop_assert!(after.instances.keys().eq(desired.instances.keys()));
@@ -269,11 +277,139 @@ proptest! {
         let mut actual = reached(&from, Actual::default());
         for operation in plan(&to, &actual) {
             actual.record(operation.clone());
-            for session in actual.sessions.values().filter(|session| session.returns_echo()) {
+            for session in actual.sessions.values().flatten().filter(|session| session.returns_echo()) {
                 prop_assert!(actual.echo_peers.contains(&session.key), "{operation}: {}", session.key);
             }
         }
     }
+}
+
+/// What `apply::Bfd` promises of whoever has the sessions.
+#[derive(Default)]
+struct Sessions {
+    sessions: BTreeMap<SessionKey, Session>,
+    down: BTreeSet<SessionKey>,
+    admits: Vec<Unsolicited>,
+}
+
+impl Sessions {
+    fn carry_out(&mut self, operation: Operation) {
+        match operation {
+            Operation::PutSession(session) => drop(self.sessions.insert(session.key.clone(), *session)),
+            Operation::RemoveSession(key) => {
+                self.sessions.remove(&key);
+                self.down.remove(&key);
+            }
+            Operation::DisableSession(key) => drop(self.down.insert(key)),
+            Operation::EnableSession(key) => drop(self.down.remove(&key)),
+            Operation::PutUnsolicited(unsolicited) => self.admits = unsolicited,
+            Operation::PutEchoPeer(_) | Operation::RemoveEchoPeer(_) => {}
+            Operation::Announce(_)
+            | Operation::PutSpeaker(_)
+            | Operation::RemoveNeighbor(_)
+            | Operation::RemoveInstance(_)
+            | Operation::RemoveService(_)
+            | Operation::RemoveVip(_)
+            | Operation::PutVip(_)
+            | Operation::PutService(_)
+            | Operation::PutInstance(_)
+            | Operation::PutNeighbor(_) => unreachable!("{operation} is not about BFD"),
+        }
+    }
+}
+
+/// One operation of a step does not succeed: with `done`, although its effect is there.
+#[derive(Clone, Debug)]
+struct Failing {
+    at: usize,
+    done: bool,
+}
+
+fn step(desired: &Desired, failing: Option<&Failing>, actual: &mut Actual, sessions: &mut Sessions) {
+    let operations = plan(desired, actual);
+    let of_bfd: Vec<Operation> = operations
+        .into_iter()
+        .filter(|operation| {
+            operation.session().is_some() || matches!(operation, Operation::PutUnsolicited(_))
+        })
+        .collect();
+    for (number, operation) in of_bfd.into_iter().enumerate() {
+        match failing.filter(|failing| failing.at == number) {
+            Some(failing) => {
+                actual.doubt(&operation);
+                if failing.done {
+                    sessions.carry_out(operation);
+                }
+            }
+            None => {
+                sessions.carry_out(operation.clone());
+                actual.record(operation);
+            }
+        }
+    }
+}
+
+proptest! {
+    /// Whatever fails on the way, and however far it got.
+    #[test]
+    fn sessions_end_as_they_shall_be(
+        steps in vec((desired(), option::of((0usize..4, any::<bool>()))), 1..5),
+        last in desired(),
+    ) {
+        let (mut actual, mut sessions) = (Actual::default(), Sessions::default());
+        for (desired, failing) in &steps {
+            let failing = failing.map(|(at, done)| Failing { at, done });
+            step(desired, failing.as_ref(), &mut actual, &mut sessions);
+        }
+        step(&last, None, &mut actual, &mut sessions);
+        let wanted = last.bfd_sessions();
+        let down: BTreeSet<SessionKey> =
+            last.live.disabled.iter().filter(|key| wanted.contains_key(*key)).cloned().collect();
+        prop_assert_eq!(sessions.sessions, wanted);
+        prop_assert_eq!(sessions.down, down);
+        prop_assert_eq!(sessions.admits, last.unsolicited);
+    }
+}
+
+/// One interface of two was missing: the other one admits strangers, and has to be told to stop.
+#[test]
+fn who_may_start_sessions_is_said_again_after_a_failure() {
+    let nobody = config::parse("minimal", MINIMAL).unwrap();
+    let mut somebody = nobody.clone();
+    somebody.unsolicited.push(unsolicited(3));
+    let mut actual = reached(&nobody, Actual::default());
+    for operation in plan(&somebody, &actual) {
+        actual.doubt(&operation);
+    }
+    assert_eq!(plan(&nobody, &actual), [Operation::PutUnsolicited(Vec::new())]);
+}
+
+#[test]
+fn a_session_that_could_not_be_made_is_removed_and_enabled_all_the_same() {
+    let nothing = config::parse("minimal", MINIMAL).unwrap();
+    let mut desired = nothing.clone();
+    let key = session_key(10, true);
+    let single = template(3, false, bfd::Hops::Single);
+    let session = Session::new(key.clone(), &single, User::Configuration);
+    desired.sessions.insert(key.clone(), session.clone());
+    desired.live.disabled.insert(key.clone());
+    let mut actual = reached(&desired, Actual::default());
+    actual.doubt(&Operation::PutSession(Box::new(session.clone())));
+    let put = Operation::PutSession(Box::new(session));
+    assert_eq!(
+        plan(&desired, &actual),
+        [put.clone(), Operation::DisableSession(key.clone())]
+    );
+    assert_eq!(plan(&nothing, &actual), [Operation::RemoveSession(key.clone())]);
+    desired.live.disabled.clear();
+    assert_eq!(
+        plan(&desired, &actual),
+        [put, Operation::EnableSession(key.clone())]
+    );
+    // One that is removed is up when it comes again.
+    actual.record(Operation::RemoveSession(key));
+    let names: Vec<String> = plan(&desired, &actual).iter().map(ToString::to_string).collect();
+    assert_eq!(names.len(), 1, "{names:?}");
 }
 
 /// At no moment is the VIP without a route.
@@ -312,9 +448,13 @@ fn neighbours_come_last_and_go_first() {
         .neighbors
         .insert(address(10).into(), neighbor(address(10), 65000, false));
     let names = |operations: Vec<Operation>| operations.iter().map(ToString::to_string).collect::<Vec<_>>();
-    let there = reached(&desired, Actual::default());
+    let fresh = Actual {
+        unsolicited: Some(Vec::new()),
+        ..Actual::default()
+    };
+    let there = reached(&desired, fresh.clone());
     assert_eq!(
-        names(plan(&desired, &Actual::default())),
+        names(plan(&desired, &fresh)),
         [
             "set the speaker",
             "put VIP 203.0.113.2",

@@ -37,7 +37,7 @@ pub enum SessionOrder {
     Enable,
 }
 
-/// Why an order was not accepted.
+/// Why an order was not carried out.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum OrderError {
     #[error("there is no BFD session {0}")]
@@ -49,6 +49,9 @@ pub enum OrderError {
          drain hands the roles over, force disables all the same"
     )]
     Elects(SessionKey, String),
+    /// It was accepted, and stays.
+    #[error("{operation}: {reason}; the order stays in force and is tried again")]
+    Failed { operation: String, reason: String },
     #[error("the reconciler has ended")]
     Ended,
 }

@@ -61,7 +61,14 @@ impl Reconciler {
             );
         }
         self.reconcile();
-        Ok(())
+        let mut failed = self.failed.iter();
+        match failed.find(|failed| failed.operation.session() == Some(&key)) {
+            Some(failed) => Err(OrderError::Failed {
+                operation: failed.operation.to_string(),
+                reason: failed.reason.to_string(),
+            }),
+            None => Ok(()),
+        }
     }
 
     /// A neighbour without a configured address has come or is gone.
@@ -70,6 +77,8 @@ impl Reconciler {
         if present {
             self.stale |= found.insert(neighbour);
         } else if found.remove(&neighbour) {
+            let sessions = self.desired.bfd_sessions();
+            self.desired.live.retain(&sessions);
             // At once: one that comes back has a new session, not the old one.
             self.reconcile();
         }
@@ -87,17 +96,13 @@ impl Reconciler {
         let renewed = self.links.renewed(names.chain(unsolicited));
         let on_renewed = |key: &SessionKey| key.interface.as_ref().is_some_and(|name| renewed.contains(name));
         for key in sessions.keys().filter(|key| on_renewed(key)) {
-            self.actual.forget_session(key);
+            self.actual.doubt_session(key);
             self.actual.echo_peers.remove(key);
             self.stale = true;
         }
-        if self
-            .actual
-            .unsolicited
-            .iter()
-            .any(|link| renewed.contains(&link.interface))
-        {
-            self.actual.unsolicited.clear();
+        let mut admitting = self.actual.unsolicited.iter().flatten();
+        if admitting.any(|link| renewed.contains(&link.interface)) {
+            self.actual.unsolicited = None;
             self.stale = true;
         }
     }
@@ -117,21 +122,14 @@ impl Reconciler {
     }
 }
 
-/// By its name, or without the interface where that is clear.
 fn find<'a>(
     sessions: &'a BTreeMap<SessionKey, Session>,
     key: &SessionKey,
 ) -> Result<&'a Session, OrderError> {
-    if let Some(session) = sessions.get(key) {
-        return Ok(session);
-    }
-    let mut serving = sessions
-        .values()
-        .filter(|session| key.interface.is_none() && session.key.serves(key));
-    match (serving.next(), serving.next()) {
-        (Some(session), None) => Ok(session),
-        (None | Some(_), _) => Err(OrderError::NoSession(key.clone())),
-    }
+    let meant = key.among(sessions.keys());
+    meant
+        .and_then(|key| sessions.get(key))
+        .ok_or_else(|| OrderError::NoSession(key.clone()))
 }
 
 /// The peer whose life or death the session tells.

@@ -366,6 +366,27 @@ fn what_operators_say_about_a_session_stays_over_a_reload() {
 }
 
 #[test]
+fn an_order_that_cannot_be_carried_out_is_answered_with_what_failed_and_stays() {
+    let mut bench = bench(
+        &format!("{}{}", with_session(), SESSION.replace('9', "8")),
+        Fake::default(),
+    );
+    bench.fake.calls();
+    bench.fake.break_at(Some("put session 10.0.0.9"));
+    let failed = Err(OrderError::Failed {
+        operation: "put BFD session 10.0.0.9".to_owned(),
+        reason: "broken".to_owned(),
+    });
+    assert_eq!(bench.reconciler.order(&key("10.0.0.9"), multiplier(2)), failed);
+    // The failure of another session is no answer.
+    assert_eq!(bench.reconciler.order(&key("10.0.0.8"), multiplier(3)), Ok(()));
+    bench.fake.break_at(None);
+    bench.fake.calls();
+    bench.reconciler.look();
+    assert_eq!(bench.fake.calls(), ["put session 10.0.0.9 30ms*2"]);
+}
+
+#[test]
 fn orders_that_make_no_sense_change_nothing() {
     let peer = "[[ha.peer]]\nname = \"lb2\"\naddress = \"10.0.2.12\"\nlocal = \"10.0.2.11\"\n\
                 [sync]\nlisten = \"10.0.2.11:4785\"\ncertificate = \"/c\"\nkey = \"/k\"\nca = \"/a\"\n\
@@ -430,10 +451,14 @@ fn neighbours_that_are_found_have_sessions_while_they_are_there() {
         bench.fake.calls(),
         ["put session 10.1.0.7 30ms*3", "put session fe80::1%eth1 30ms*5"]
     );
+    bench.reconciler.order(&key("10.1.0.7"), multiplier(9)).unwrap();
+    let disable = SessionOrder::Disable { force: false };
+    bench.reconciler.order(&key("10.1.0.7"), disable).unwrap();
+    bench.fake.calls();
     bench.reconciler.found(guest.clone(), false);
     bench.reconciler.found(guest, true);
     bench.reconciler.look();
-    // Whoever comes back has another session.
+    // Whoever comes back has another session, of which nothing has been said.
     assert_eq!(
         bench.fake.calls(),
         ["remove session 10.1.0.7", "put session 10.1.0.7 30ms*3"]
@@ -452,6 +477,18 @@ fn neighbours_that_are_found_have_sessions_while_they_are_there() {
             .calls()
             .contains(&"remove session fe80::1%eth1".to_owned())
     );
+}
+
+#[test]
+fn who_may_start_sessions_is_taken_back_although_it_has_failed() {
+    let mut bench = bench(MINIMAL, Fake::default());
+    bench.fake.break_at(Some("admit"));
+    let admitting = format!("{MINIMAL}[[bfd.unsolicited]]\ninterface = \"eth9\"\n");
+    assert_eq!(bench.reload(&admitting), Ok(2));
+    bench.fake.break_at(None);
+    bench.fake.calls();
+    assert_eq!(bench.reload(MINIMAL), Ok(3));
+    assert_eq!(bench.fake.calls(), ["admit 0"]);
 }
 
 #[test]

@@ -19,7 +19,7 @@ pub(in crate::config) struct Settings<'a> {
     pub(in crate::config) demand: Option<&'a Spanned<OrOff<Time>>>,
     pub(in crate::config) echo: Option<&'a Spanned<OrOff<Time>>>,
     pub(in crate::config) echo_receive: Option<&'a Spanned<OrOff<Time>>>,
-    pub(in crate::config) passive: Option<bool>,
+    pub(in crate::config) passive: Option<&'a Spanned<bool>>,
     pub(in crate::config) minimum_ttl: Option<&'a Spanned<u32>>,
     pub(in crate::config) send_key: Option<&'a Spanned<u32>>,
     pub(in crate::config) key: &'a [Spanned<Key>],
@@ -41,7 +41,7 @@ macro_rules! table {
             demand: Option<Spanned<OrOff<Time>>>,
             echo: Option<Spanned<OrOff<Time>>>,
             echo_receive: Option<Spanned<OrOff<Time>>>,
-            passive: Option<bool>,
+            passive: Option<Spanned<bool>>,
             minimum_ttl: Option<Spanned<u32>>,
             send_key: Option<Spanned<u32>>,
             #[serde(default)]
@@ -59,7 +59,7 @@ macro_rules! table {
                     demand: self.demand.as_ref(),
                     echo: self.echo.as_ref(),
                     echo_receive: self.echo_receive.as_ref(),
-                    passive: self.passive,
+                    passive: self.passive.as_ref(),
                     minimum_ttl: self.minimum_ttl.as_ref(),
                     send_key: self.send_key.as_ref(),
                     key: &self.key,
@@ -100,7 +100,7 @@ pub(in crate::config) struct Bfd {
     demand: Option<Spanned<OrOff<Time>>>,
     echo: Option<Spanned<OrOff<Time>>>,
     echo_receive: Option<Spanned<OrOff<Time>>>,
-    passive: Option<bool>,
+    passive: Option<Spanned<bool>>,
     pub(in crate::config) profile: Vec<Profile>,
     pub(in crate::config) session: Vec<Session>,
     pub(in crate::config) unsolicited: Vec<Unsolicited>,
@@ -117,7 +117,7 @@ impl Bfd {
             demand: self.demand.as_ref(),
             echo: self.echo.as_ref(),
             echo_receive: self.echo_receive.as_ref(),
-            passive: self.passive,
+            passive: self.passive.as_ref(),
             ..Settings::default()
         }
     }

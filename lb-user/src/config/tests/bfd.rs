@@ -30,7 +30,6 @@ hold-down = { first = "0s", longest = "30s" }
 demand = "1s"
 echo = "15ms"
 echo-receive = "12ms"
-passive = true
 minimum-ttl = 250
 send-key = 2
 [[bfd.profile.key]]
@@ -49,6 +48,7 @@ local = "10.0.0.1"
 profile = "fast"
 multiplier = 9
 demand = "off"
+passive = true
 
 [[bfd.session]]
 address = "10.0.12.1"
@@ -257,6 +257,19 @@ fn every_kind_of_neighbour_has_its_session() {
         strangers.parameters.echo.required_min_rx, None,
         "nobody would return them"
     );
+}
+
+#[test]
+fn all_but_the_nodes_of_the_cluster_may_be_waited_for() {
+    let text = FULL
+        .replace("multiplier = 4", "multiplier = 4\npassive = true")
+        .replace(
+            "echo-receive = \"12ms\"",
+            "echo-receive = \"12ms\"\npassive = false",
+        );
+    let desired = parse("passive", &text).unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(session(&desired, "192.0.2.1").role, Role::Passive);
+    assert_eq!(session(&desired, "10.0.2.12").role, Role::Active);
 }
 
 #[test]
@@ -534,6 +547,31 @@ const REFUSED: &[Row] = &[
         "multihop = true",
         "echo = \"15ms\"",
         "bfd.profile.echo: Echo is for neighbours on the link, and the session with 10.0.0.9%eth1 is over several hops",
+    ),
+    (
+        "address = \"fe80::9%eth1\"",
+        "address = \"fe80::9%eth1\"\nminimum-ttl = 254",
+        "minimum-ttl = 254",
+        "bfd.session.minimum-ttl: is for sessions with multihop = true",
+    ),
+    // Two nodes that wait for each other.
+    (
+        "transmit-interval = \"20ms\"",
+        "transmit-interval = \"20ms\"\npassive = true",
+        "passive = true\nreceive-interval",
+        "bfd.passive: the session with 10.0.2.12 watches peer lb2",
+    ),
+    (
+        "echo-receive = \"12ms\"",
+        "echo-receive = \"12ms\"\npassive = true",
+        "passive = true\nminimum-ttl = 250",
+        "bfd.profile.passive: the session with 10.0.2.12 watches peer lb2",
+    ),
+    (
+        "address = \"fe80::9%eth1\"",
+        "address = \"10.0.2.12\"\npassive = true",
+        "passive = true\n\n[[bfd.unsolicited]]",
+        "bfd.session.passive: the session with 10.0.2.12 watches peer lb2",
     ),
     // Who shares a session has to agree.
     (

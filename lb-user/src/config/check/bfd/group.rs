@@ -57,6 +57,7 @@ impl<'g, 'a> Group<'g, 'a> {
             parameters: tables.parameters(findings),
         };
         self.echo(&tables, hops, interfaces, findings);
+        self.passive(&tables, findings);
         let (at, key) = self.place()?;
         if hops.is_multi() && template.parameters.keys.is_none() {
             let reason = format!(
@@ -194,6 +195,20 @@ impl<'g, 'a> Group<'g, 'a> {
         }
     }
 
+    /// The nodes of a cluster have the same configuration, as a rule.
+    fn passive(&self, tables: &Tables<'_, 'a>, findings: &mut Findings) {
+        let mut users = self.wishes.iter().map(|wish| &wish.user);
+        let peer = users.find(|user| matches!(user, User::Peer(_)));
+        if let (Some(peer), Some((place, at))) = (peer, tables.passive()) {
+            let reason = format!(
+                "the session with {} watches {peer}: if both nodes wait for the other to speak (RFC 5880 section 6.1), \
+                 neither ever does; `passive = false` in its profile or [[bfd.session]]",
+                self.name()
+            );
+            findings.refuse(at, &format!("{place}.passive"), reason);
+        }
+    }
+
     /// What the core would not take.
     fn ends(&self, template: &Template, findings: &mut Findings) {
         let Some((at, key)) = self.place() else { return };
@@ -205,8 +220,12 @@ impl<'g, 'a> Group<'g, 'a> {
             );
             findings.refuse(&at, key, reason);
         }
-        let explicit = self.explicit.map(|explicit| explicit.written);
-        let Some(local) = explicit.and_then(|written| written.local.as_ref()) else {
+        let Some(explicit) = self.explicit else { return };
+        if let (Hops::Single, Some(at)) = (template.hops, explicit.table.settings.minimum_ttl) {
+            let reason = "is for sessions with multihop = true: on the link it is 255 (RFC 5881 section 5)";
+            findings.refuse(at, "bfd.session.minimum-ttl", reason);
+        }
+        let Some(local) = explicit.written.local.as_ref() else {
             return;
         };
         let address = findings.unicast(local, "bfd.session.local");
@@ -224,14 +243,6 @@ impl<'g, 'a> Group<'g, 'a> {
                 "bfd.session.local",
                 format!("{address} is the other end's address"),
             );
-        }
-        if let (Hops::Single, Some(at)) = (
-            template.hops,
-            self.explicit
-                .and_then(|explicit| explicit.table.settings.minimum_ttl),
-        ) {
-            let reason = "is for sessions with multihop = true: on the link it is 255 (RFC 5881 section 5)";
-            findings.refuse(at, "bfd.session.minimum-ttl", reason);
         }
     }
 }

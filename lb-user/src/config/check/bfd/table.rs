@@ -135,10 +135,15 @@ impl<'a> Tables<'_, 'a> {
     }
 
     pub(super) fn role(&self) -> Role {
-        match self.pick(|table| table.passive) {
-            Some((_, true)) => Role::Passive,
-            Some((_, false)) | None => Role::Active,
+        match self.passive() {
+            Some(_) => Role::Passive,
+            None => Role::Active,
         }
+    }
+
+    /// Where it is said.
+    pub(super) fn passive(&self) -> Option<(&'static str, &'a Spanned<bool>)> {
+        self.pick(|table| table.passive).filter(|(_, at)| *at.get_ref())
     }
 
     fn timing(&self, findings: &mut Findings) -> Timing {
