@@ -524,7 +524,9 @@ impl Random {
         let dst = self.pick(&[ECHO_ANYWHERE, ECHO_HERE, ECHO_ELSEWHERE, BACKENDS, STRANGERS])[family];
         let src = self.pick(&[[dst; 2], BACKENDS, STRANGERS])[family];
         let sport = self.pick(&[3785, 49_152, 5353, 5355]);
-        packet((src, sport), (dst, 3785), UDP, 0)
+        let mut echo = packet((src, sport), (dst, 3785), UDP, 0);
+        echo.ttl = 255;
+        echo
     }
 
     /// Flips and cuts; the Ethernet and IP headers are left, for the kernel takes no shorter test packet.
