@@ -55,7 +55,7 @@ pub(crate) struct Kind {
 pub(crate) const BATON: Kind = Kind {
     name: "baton",
     start: baton,
-    says_down: |line| line.contains("BFD remote=") && line.contains("to=Down"),
+    says_down: |line| line.contains("BFD session=") && line.contains("to=\"down\""),
 };
 
 pub(crate) const BIRD: Kind = Kind {
