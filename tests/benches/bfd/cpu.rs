@@ -28,21 +28,37 @@ pub(crate) fn run(options: &Options, report: &mut Report) {
     let title = format!("cpu, sessions with bird2 at {TIMES}, over {} s", options.seconds);
     report.headline(
         &title,
-        &["schedstat of all threads of the daemon; of FRR bfdd and zebra"],
+        &["schedstat of all threads of the daemon, ours with data path and all; of FRR bfdd and zebra"],
     );
     for &sessions in &options.sessions {
-        let values: Vec<(&str, Option<f64>)> = [BATON, BIRD, FRR]
+        let measured: Vec<(&str, Option<Used>)> = [BATON, BIRD, FRR]
             .into_iter()
             .map(|kind| (kind.name, measure(kind, sessions, options.seconds)))
             .collect();
+        let column = |figure: fn(&Used) -> Option<f64>| -> Vec<(&str, Option<f64>)> {
+            let values = measured.iter();
+            values
+                .map(|(name, used)| (*name, used.as_ref().and_then(figure)))
+                .collect()
+        };
         let what = if sessions == 1 { "session" } else { "sessions" };
         let name = format!("{sessions} {what}: CPU time in a second");
-        report.row(&name, "ms", &values, None);
+        report.row(&name, "ms", &column(|used| Some(used.daemon)), None);
+        let name = format!("{sessions} {what}: of that, our BFD thread");
+        let ours = column(|used| Some(used.thread).filter(|thread| *thread > 0.0));
+        report.row(&name, "ms", &ours, None);
     }
 }
 
-/// Milliseconds in a second; `None` if not all sessions came up and stayed so.
-fn measure(kind: Kind, sessions: u32, seconds: u64) -> Option<f64> {
+/// Milliseconds in a second.
+struct Used {
+    daemon: f64,
+    /// Of the thread `bfd`, which only ours has.
+    thread: f64,
+}
+
+/// `None` if not all sessions came up and stayed so.
+fn measure(kind: Kind, sessions: u32, seconds: u64) -> Option<Used> {
     let network = Network::new(&[SUBJECT, MATE]);
     let [subject, mate] = [SUBJECT, MATE].map(|name| network.node(name));
     let pairs: Vec<Pair> = (1..=sessions)
@@ -73,18 +89,23 @@ fn measure(kind: Kind, sessions: u32, seconds: u64) -> Option<f64> {
     if !all_up(&network, sessions, PATIENCE) {
         return give_up("in time");
     }
-    let (start, before) = (labs::monotonic_ns(), subject.run_time());
+    let times = || [None, Some("bfd")].map(|thread| subject.run_time(thread));
+    let (start, before) = (labs::monotonic_ns(), times());
     let end = Instant::now() + Duration::from_secs(seconds);
     while Instant::now() < end {
         std::thread::sleep(end.saturating_duration_since(Instant::now()));
     }
-    let (elapsed, after) = (between(start, labs::monotonic_ns()), subject.run_time());
+    let (elapsed, after) = (between(start, labs::monotonic_ns()), times());
     if !all_up(&network, sessions, Duration::from_secs(2)) {
         return give_up("any more");
     }
     drop(counterpart);
-    let used = milliseconds(between(before, after));
-    Some(used / (milliseconds(elapsed) / 1e3))
+    let used =
+        |index: usize| milliseconds(between(before[index], after[index])) / (milliseconds(elapsed) / 1e3);
+    Some(Used {
+        daemon: used(0),
+        thread: used(1),
+    })
 }
 
 /// Whether within a time the last packet of both sides of every session is Up, fast and not negotiating.

@@ -105,10 +105,10 @@ impl Node {
         assert!(child.wait().unwrap().success());
     }
 
-    /// Nanoseconds that its processes have run, all threads.
-    pub(crate) fn run_time(&self) -> u64 {
+    /// Nanoseconds that its processes have run: all threads, or those of a name.
+    pub(crate) fn run_time(&self, thread: Option<&str>) -> u64 {
         let pids = self.netns.processes();
-        let process = |pid: &nix::unistd::Pid| run_time(&Path::new("/proc").join(pid.to_string()));
+        let process = |pid: &nix::unistd::Pid| run_time(&Path::new("/proc").join(pid.to_string()), thread);
         pids.iter().map(process).sum()
     }
 }
@@ -134,11 +134,15 @@ fn sweep() {
 }
 
 /// Zero for a process that has ended.
-fn run_time(process: &Path) -> u64 {
+fn run_time(process: &Path, thread: Option<&str>) -> u64 {
     let Ok(tasks) = std::fs::read_dir(process.join("task")) else {
         return 0;
     };
     let time = |task: std::fs::DirEntry| {
+        let name = std::fs::read_to_string(task.path().join("comm")).ok()?;
+        if thread.is_some_and(|thread| name.trim_end() != thread) {
+            return None;
+        }
         let text = std::fs::read_to_string(task.path().join("schedstat")).ok()?;
         text.split(' ').next()?.parse::<u64>().ok()
     };
